@@ -45,6 +45,10 @@ void health_rules_complete(struct health_rules *rules);
 /* The container runs since `started_ms`. */
 void health_begin(struct health *h, const struct health_rules *rules, uint64_t started_ms,
                   uint64_t now_ms);
+
+/* It runs already and was `state` when last seen: its health goes on, and is asked for soon. */
+void health_resume(struct health *h, const struct health_rules *rules, uint64_t started_ms,
+                   uint64_t now_ms, enum health_state state);
 void health_end(struct health *h);
 
 /* The question is being asked now. */

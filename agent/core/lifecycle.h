@@ -26,9 +26,10 @@
 #define LIFECYCLE_EVENTS(X)                                                                        \
     X(WANT_RUN)                                                                                    \
     X(WANT_STOP)                                                                                   \
-    X(REMOVED) X(FOUND_ALIVE) X(FOUND_ENDED) X(FOUND_BROKEN) X(LOOKED) X(PREPARED)                 \
-        X(PREPARE_FAILED) X(STARTED) X(START_FAILED) X(EXITED) X(SILENT) X(UNHEALTHY) X(CLEANED)   \
-            X(DUE) X(TOLD)
+    X(REMOVED)                                                                                     \
+    X(FOUND_ALIVE)                                                                                 \
+    X(FOUND_ENDED) X(FOUND_BROKEN) X(LOOKED) X(PREPARED) X(PREPARE_FAILED) X(STARTED)              \
+        X(START_FAILED) X(EXITED) X(SILENT) X(UNHEALTHY) X(CLEANED) X(DUE) X(TOLD)
 
 /* HOLE is what an unwritten cell would be. */
 #define LIFECYCLE_MOVES(X)                                                                         \

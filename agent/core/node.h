@@ -91,6 +91,9 @@ struct node_container {
     uint64_t due_ms; /* deadline of the state; 0: none */
     uint32_t unclean[NODE_UNCLEAN_MAX];
     unsigned n_unclean;
+    uint32_t unclean_failed; /* bit i: removing unclean[i] has failed, to be tried again */
+    uint64_t clean_due_ms;   /* when; 0: none has failed */
+    uint64_t clean_pause_ms;
     unsigned heap_at; /* place in the deadline heap, from 1; 0: not in it */
     uint64_t heap_key;
 };
@@ -149,6 +152,7 @@ struct node_event {
             uint64_t ended_unix_ms;
             struct node_exit exit; /* if not alive */
             struct node_traits traits;
+            enum health_state health; /* as last reported; HEALTH_NONE: not known */
         } found;
         struct {
             bool boot_changed; /* the host has restarted since the journal's budgets */
