@@ -22,7 +22,7 @@ static const uint8_t moves[LIFECYCLE_STATE_N][LIFECYCLE_EVENT_N] =
     ROW(WAITING) = {
         ON(WANT_RUN) = M(IGNORE),        ON(WANT_STOP) = M(REST),       ON(REMOVED) = M(LEAVE),
         ON(FOUND_ALIVE) = M(ODD),        ON(FOUND_ENDED) = M(ODD),      ON(FOUND_BROKEN) = M(ODD),
-        ON(LOOKED) = M(ODD),             ON(PREPARED) = M(ODD),         ON(PREPARE_FAILED) = M(ODD),
+        ON(LOOKED) = M(IGNORE),            ON(PREPARED) = M(ODD),         ON(PREPARE_FAILED) = M(ODD),
         ON(STARTED) = M(ODD),            ON(START_FAILED) = M(ODD),     ON(EXITED) = M(ODD),
         ON(SILENT) = M(ODD),             ON(UNHEALTHY) = M(ODD),        ON(CLEANED) = M(WAKE),
         ON(DUE) = M(BEGIN),              ON(TOLD) = M(WAKE),
