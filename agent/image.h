@@ -20,8 +20,8 @@ struct image_pair {
 };
 
 struct image_health {
-    bool set;          /* false: the image says nothing */
-    char **argv;       /* NULL-terminated; empty and set: the image says NONE */
+    bool set;    /* false: the image says nothing */
+    char **argv; /* NULL-terminated; empty and set: the image says NONE */
     unsigned argc;
     uint64_t interval_ms; /* 0: nothing said; likewise below */
     uint64_t timeout_ms;
@@ -39,9 +39,11 @@ struct image_layer {
 struct image {
     char **names; /* normalised, e.g. "docker.io/library/busybox:latest" */
     unsigned n_names;
-    char digest[IMAGE_DIGEST_MAX];        /* the identity: of the manifest, or of the
-                                             configuration where the archive has no manifest */
+    char digest[IMAGE_DIGEST_MAX]; /* the identity: of the manifest, or of the
+                                      configuration where the archive has no manifest */
     char config_digest[IMAGE_DIGEST_MAX];
+    char (*diff_ids)[IMAGE_DIGEST_MAX]; /* bottom first, as in the configuration */
+    unsigned n_diff_ids;
     struct image_layer *layers; /* top first, without repetitions: ready for lowerdir */
     unsigned n_layers;
     char **entrypoint; /* NULL-terminated, never NULL */
@@ -63,6 +65,23 @@ struct image {
     uint64_t bytes; /* contents of all its layers */
     uint64_t loaded_unix_ms;
 };
+
+/* Appends a copy to a NULL-terminated array of strings (NULL: none yet). */
+void image_strv_add(char ***strv, unsigned *n, const char *text);
+void image_strv_free(char **strv);
+void image_pairs_add(struct image_pair **pairs, unsigned *n, const char *key, const char *value);
+
+/* Appends a digest to `diff_ids`; must be shorter than IMAGE_DIGEST_MAX. */
+void image_diff_id_add(struct image *image, const char *digest);
+
+/* Adds a name unless it is there. Borrows. */
+void image_name_add(struct image *image, const char *name);
+
+/* Whether it has this name. */
+bool image_has_name(const struct image *image, const char *name);
+
+/* Takes the name away, if it is there. */
+void image_name_drop(struct image *image, const char *name);
 
 /* Frees what the image holds and zeroes it. Accepts zeroed memory. */
 void image_finish(struct image *image);

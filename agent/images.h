@@ -15,7 +15,7 @@
  *
  * Everything lies below a directory of mode 0700 owned by root: setuid files of images must not be
  * reachable for users of the host. Blocking and small: reading the index is one read of some
- * kilobytes; begin, commit and remove touch the disk and belong to a thread or a command. */
+ * kilobytes. What changes the store is in images_txn.h. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,6 +29,9 @@ struct images;
  * the handle. -EBADMSG: the index is damaged, said with its path. */
 int images_open(const char *state_dir, struct images **ret_images, struct err *e);
 void images_close(struct images *images);
+
+/* Another handle on the same store, for a thread. */
+int images_reopen(const struct images *images, struct images **ret_images, struct err *e);
 
 /* Whether another process has replaced the index since it was read: one stat. */
 bool images_changed(const struct images *images);
@@ -59,36 +62,5 @@ int images_unpin(struct images *images, const char *digest, const char *owner, s
  * containers. */
 int images_pins_sweep(struct images *images, bool (*keep)(void *arg, const char *owner), void *arg,
                       struct err *e);
-
-/* Takes the store's lock (waiting for it if `wait`, else -EBUSY naming the holder), removes what
- * earlier, interrupted loads left, makes an empty staging directory. Gives its descriptor, which
- * the caller closes. */
-int images_begin(struct images *images, bool wait, int *ret_staging_fd, struct err *e);
-
-/* What a load produced, collected from the worker's events. */
-struct image_staged;
-struct image_staged *image_staged_create(void);
-void image_staged_destroy(struct image_staged *staged);
-
-/* Takes one encoded LoadEvent that is a layer or an image (others: -EINVAL). */
-int image_staged_add(struct image_staged *staged, const void *event, size_t len, struct err *e);
-
-/* Moves the staged layers into place, syncs, and puts the images into the index; then releases
- * the lock. After a failure nothing has changed. `ret_digests` (may be NULL) gets a
- * NULL-terminated array of the images' digests: free each and the array. */
-int images_commit(struct images *images, const struct image_staged *staged, char ***ret_digests,
-                  struct err *e);
-
-/* Throws the staging directory away and releases the lock. No effect without images_begin. */
-void images_abort(struct images *images);
-
-/* Diff ids of all unpacked layers: NULL-terminated, borrowed strings; free the array. */
-const char **images_known(const struct images *images);
-
-/* Removes a name; and the image with its unshared layers when that was its last name, or when it
- * is named by digest. -ENOENT, -EBUSY (in use: by whom; or the lock is held). `ret_removed` (may
- * be NULL): whether the image itself went. */
-int images_remove(struct images *images, const char *reference, bool wait, bool *ret_removed,
-                  struct err *e);
 
 #endif
