@@ -11,7 +11,7 @@
 
 #include "agent/imageref.h"
 #include "agent/images.h"
-#include "agent/images_txn.h"
+#include "agent/images_rm.h"
 #include "agent/uv_load_wait.h"
 #include "common/cleanup.h"
 
@@ -218,7 +218,7 @@ static int run_rm(struct images *images, const struct options *options, char **a
     }
     for (int i = 0; i < n; i++) {
         bool removed;
-        int rc = images_txn_remove(images, args[i], true, &removed, e);
+        int rc = images_rm(images, args[i], true, &removed, e);
 
         if (rc < 0) {
             return rc;

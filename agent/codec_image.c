@@ -279,6 +279,20 @@ void codec_image_index_finish(struct image_index *index)
     *index = (struct image_index){0};
 }
 
+void codec_image_index_copy(const struct image_index *from, struct image_index *to)
+{
+    *to = (struct image_index){
+        .next_link = from->next_link, .n_layers = from->n_layers, .n_images = from->n_images};
+    to->layers = xcalloc(from->n_layers, sizeof(*to->layers));
+    to->images = xcalloc(from->n_images, sizeof(*to->images));
+    if (from->n_layers > 0) {
+        memcpy(to->layers, from->layers, from->n_layers * sizeof(*to->layers));
+    }
+    for (unsigned i = 0; i < from->n_images; i++) {
+        codec_image_copy(&from->images[i], &to->images[i]);
+    }
+}
+
 void codec_image_index_encode(const struct image_index *index, struct buf *out)
 {
     Wherry__Image__Index msg = WHERRY__IMAGE__INDEX__INIT;

@@ -41,7 +41,8 @@ void codec_image_index_encode(const struct image_index *index, struct buf *out);
 int codec_image_index_decode(const void *bytes, size_t len, struct image_index *ret_index,
                              struct err *e);
 
-/* Deep copy. */
+/* Deep copies. Of the index without the images' `layers`. */
+void codec_image_index_copy(const struct image_index *from, struct image_index *to);
 void codec_image_copy(const struct image *image, struct image *ret_image);
 
 #endif

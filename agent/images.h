@@ -15,7 +15,8 @@
  *
  * Everything lies below a directory of mode 0700 owned by root: setuid files of images must not be
  * reachable for users of the host. Blocking and small: reading the index is one read of some
- * kilobytes. What changes the store is in images_txn.h. */
+ * kilobytes. What changes the store is in images_txn.h and
+ * images_rm.h. */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -15,7 +15,7 @@
 #include "agent/image_file.h"
 #include "agent/imageref.h"
 #include "agent/images_priv.h"
-#include "agent/treerm.h"
+#include "agent/images_sweep.h"
 #include "common/cleanup.h"
 #include "common/failpoint.h"
 
@@ -74,106 +74,6 @@ static int lock_take(const struct images *images, bool wait, int *ret_fd, struct
     return 0;
 }
 
-/* ---- sweeping ---- */
-
-static int open_dir(const struct images *images, const char *name, struct err *e)
-{
-    int fd;
-
-    if (mkdirat(images->fd, name, 0700) < 0 && errno != EEXIST) {
-        return err_set(e, errno, "make %s/%s", images->path, name);
-    }
-    fd = openat(images->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? err_set(e, errno, "open %s/%s", images->path, name) : fd;
-}
-
-static int trash_empty(const struct images *images, struct err *e)
-{
-    auto_close int trash = open_dir(images, "trash", e);
-    long rc = trash < 0 ? trash : treerm_empty(trash, "trash", e);
-
-    return rc < 0 ? err_wrap(e, "%s", images->path) : 0;
-}
-
-/* Moves `name` of `dir_fd` into the trash, where it may already be a directory of that name: then
- * it goes under `prefix` and a number. */
-static int trash_move(const struct images *images, int dir_fd, const char *name, const char *prefix,
-                      struct err *e)
-{
-    auto_close int trash = open_dir(images, "trash", e);
-
-    if (trash < 0) {
-        return trash;
-    }
-    for (unsigned i = 0; i < 1000; i++) {
-        char to[64];
-
-        (void)snprintf(to, sizeof(to), "%s%s-%u", prefix, name, i);
-        if (renameat2(dir_fd, name, trash, to, RENAME_NOREPLACE) == 0 || errno == ENOENT) {
-            return 0;
-        }
-        if (errno != EEXIST) {
-            break;
-        }
-    }
-    return err_set(e, errno, "move %s to %s/trash", name, images->path);
-}
-
-static bool link_is_known(const struct image_index *index, const char *name)
-{
-    for (unsigned i = 0; i < index->n_layers; i++) {
-        char link[IMAGE_LINK_MAX];
-
-        (void)snprintf(link, sizeof(link), "%u", index->layers[i].link);
-        if (strcmp(link, name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Layers that no index names: left by a transaction that was interrupted between the rename of a
- * layer and that of the index. When a pinned image is missing from the index (somebody moved it
- * away), nothing is swept: containers still run on those layers. */
-static int orphans_sweep(const struct images *images, struct err *e)
-{
-    int fd = openat(images->layers_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    auto_closedir DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    struct dirent *d;
-
-    if (dir == NULL) {
-        cleanup_close(&fd);
-        return err_set(e, errno, "open %s", images->layers_path);
-    }
-    if (!images_pins_are_known(images)) {
-        return 0;
-    }
-    while ((d = readdir(dir)) != NULL) {
-        int rc;
-
-        if (d->d_name[0] == '.' || link_is_known(&images->index, d->d_name)) {
-            continue;
-        }
-        rc = strlen(d->d_name) < IMAGE_LINK_MAX
-                 ? trash_move(images, images->layers_fd, d->d_name, "l", e)
-                 : 0;
-        if (rc < 0) {
-            return rc;
-        }
-    }
-    return 0;
-}
-
-static int sweep(const struct images *images, struct err *e)
-{
-    int rc = trash_move(images, images->fd, "staging", "s", e);
-
-    if (rc == 0) {
-        rc = orphans_sweep(images, e);
-    }
-    return rc == 0 ? trash_empty(images, e) : rc;
-}
-
 /* ---- begin, add ---- */
 
 int images_txn_begin(struct images *images, bool wait, struct images_txn **ret_txn, struct err *e)
@@ -187,10 +87,10 @@ int images_txn_begin(struct images *images, bool wait, struct images_txn **ret_t
         rc = images_reload(images, e);
     }
     if (rc == 0) {
-        rc = sweep(images, e);
+        rc = images_sweep_all(images, e);
     }
     if (rc == 0) {
-        txn->staging_fd = open_dir(images, "staging", e);
+        txn->staging_fd = images_sweep_dir(images, "staging", e);
         rc = txn->staging_fd < 0 ? txn->staging_fd : 0;
     }
     if (rc < 0) {
@@ -257,21 +157,6 @@ int images_txn_add(struct images_txn *txn, const void *event, size_t len, struct
 }
 
 /* ---- commit ---- */
-
-/* A copy of the index that can be thrown away. */
-static void index_copy(const struct image_index *from, struct image_index *to)
-{
-    *to = (struct image_index){
-        .next_link = from->next_link, .n_layers = from->n_layers, .n_images = from->n_images};
-    to->layers = xcalloc(from->n_layers, sizeof(*to->layers));
-    to->images = xcalloc(from->n_images, sizeof(*to->images));
-    if (from->n_layers > 0) {
-        memcpy(to->layers, from->layers, from->n_layers * sizeof(*to->layers));
-    }
-    for (unsigned i = 0; i < from->n_images; i++) {
-        codec_image_copy(&from->images[i], &to->images[i]);
-    }
-}
 
 static bool index_has_layer(const struct image_index *index, const char *diff_id)
 {
@@ -377,7 +262,7 @@ int images_txn_commit(struct images_txn *txn, char ***ret_digests, struct err *e
     if (txn->n_loaded == 0) {
         return err_say(e, EBADMSG, "load ended without an image");
     }
-    index_copy(&images->index, &index);
+    codec_image_index_copy(&images->index, &index);
     rc = place_all(txn, &index, e);
     if (rc == 0) {
         rc = image_file_write(images->fd, images->path, &index, e);
@@ -404,11 +289,11 @@ void images_txn_end(struct images_txn *txn)
     }
     if (txn->staging_fd >= 0) {
         /* What cannot be removed now is swept by the next transaction. */
-        (void)trash_move(txn->images, txn->images->fd, "staging", "s", NULL);
+        (void)images_sweep_move(txn->images, txn->images->fd, "staging", "s", NULL);
         if (images_reload(txn->images, NULL) == 0) {
-            (void)orphans_sweep(txn->images, NULL);
+            (void)images_sweep_layers(txn->images, NULL);
         }
-        (void)trash_empty(txn->images, NULL);
+        (void)images_sweep_trash(txn->images, NULL);
     }
     for (unsigned i = 0; i < txn->n_loaded; i++) {
         image_finish(&txn->loaded[i]);
@@ -418,131 +303,4 @@ void images_txn_end(struct images_txn *txn)
     cleanup_close(&txn->staging_fd);
     cleanup_close(&txn->lock_fd); /* releases the lock */
     free(txn);
-}
-
-/* ---- remove ---- */
-
-static bool layer_is_used(const struct image_index *index, const char *diff_id)
-{
-    for (unsigned i = 0; i < index->n_images; i++) {
-        for (unsigned k = 0; k < index->images[i].n_diff_ids; k++) {
-            if (strcmp(index->images[i].diff_ids[k], diff_id) == 0) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-static void drop_image(struct image_index *index, const char *digest)
-{
-    unsigned kept = 0;
-
-    for (unsigned i = 0; i < index->n_images; i++) {
-        if (strcmp(index->images[i].digest, digest) == 0) {
-            image_finish(&index->images[i]);
-        } else {
-            index->images[kept++] = index->images[i];
-        }
-    }
-    index->n_images = kept;
-    kept = 0;
-    for (unsigned i = 0; i < index->n_layers; i++) {
-        if (layer_is_used(index, index->layers[i].diff_id)) {
-            index->layers[kept++] = index->layers[i];
-        }
-    }
-    index->n_layers = kept;
-}
-
-static int refuse_pinned(const struct images *images, const char *digest, struct err *e)
-{
-    char owners[200];
-    int n = images_pinned_by(images, digest, owners, sizeof(owners), e);
-
-    if (n <= 0) {
-        return n;
-    }
-    return err_say(e, EBUSY, "image %s is in use by %d container%s: %s", digest, n,
-                   n == 1 ? "" : "s", owners);
-}
-
-static int remove_image(struct images *images, const char *digest, struct err *e)
-{
-    struct image_index index;
-    int rc = refuse_pinned(images, digest, e);
-
-    if (rc < 0) {
-        return rc;
-    }
-    index_copy(&images->index, &index);
-    drop_image(&index, digest);
-    rc = image_file_write(images->fd, images->path, &index, e);
-    codec_image_index_finish(&index);
-    if (rc < 0) {
-        return rc;
-    }
-    rc = refuse_pinned(images, digest, e);
-    if (rc < 0) { /* pinned just now: put it back, nothing is deleted yet */
-        (void)image_file_write(images->fd, images->path, &images->index, NULL);
-        return rc;
-    }
-    rc = images_reload(images, e);
-    if (rc == 0) {
-        rc = orphans_sweep(images, e);
-    }
-    return rc == 0 ? trash_empty(images, e) : rc;
-}
-
-static int remove_name(struct images *images, const char *digest, const char *name, struct err *e)
-{
-    struct image_index index;
-    int rc;
-
-    index_copy(&images->index, &index);
-    for (unsigned i = 0; i < index.n_images; i++) {
-        if (strcmp(index.images[i].digest, digest) == 0) {
-            image_name_drop(&index.images[i], name);
-        }
-    }
-    rc = image_file_write(images->fd, images->path, &index, e);
-    codec_image_index_finish(&index);
-    return rc < 0 ? rc : images_reload(images, e);
-}
-
-static int remove_found(struct images *images, const char *reference, bool *ret_removed,
-                        struct err *e)
-{
-    const struct image *image = images_find(images, reference);
-    char digest[IMAGE_DIGEST_MAX];
-    struct imageref ref;
-    bool by_name;
-
-    if (image == NULL) {
-        return err_say(e, ENOENT, "image '%.200s' is not on this node", reference);
-    }
-    memcpy(digest, image->digest, sizeof(digest));
-    by_name = imageref_parse(reference, &ref, NULL) == 0 && ref.digest[0] == '\0' &&
-              image_has_name(image, ref.name);
-    *ret_removed = !by_name || image->n_names <= 1;
-    return *ret_removed ? remove_image(images, digest, e)
-                        : remove_name(images, digest, ref.name, e);
-}
-
-int images_txn_remove(struct images *images, const char *reference, bool wait, bool *ret_removed,
-                      struct err *e)
-{
-    struct images_txn *txn;
-    bool removed = false;
-    int rc = images_txn_begin(images, wait, &txn, e);
-
-    if (rc < 0) {
-        return rc;
-    }
-    rc = remove_found(images, reference, &removed, e);
-    images_txn_end(txn);
-    if (rc == 0 && ret_removed != NULL) {
-        *ret_removed = removed;
-    }
-    return rc;
 }

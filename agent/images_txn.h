@@ -2,7 +2,7 @@
 #ifndef WHERRY_AGENT_IMAGES_TXN_H
 #define WHERRY_AGENT_IMAGES_TXN_H
 
-/* Changes of the image store: putting in what a load has unpacked, and removing. One at a time per
+/* Changes of the image store, above all putting in what a load has unpacked. One at a time per
  * store, across processes, by a lock file. Everything here waits for the disk, so it belongs to a
  * command or a thread, with a handle of its own, never to the event loop.
  *
@@ -38,11 +38,5 @@ int images_txn_commit(struct images_txn *txn, char ***ret_digests, struct err *e
 
 /* Throws staging away, releases the lock, frees. Accepts NULL. */
 void images_txn_end(struct images_txn *txn);
-
-/* Removes a name; and the image with its unshared layers when that was its last name, or when it
- * is named by digest. -ENOENT, -EBUSY (in use, and by whom). Within a transaction of its own.
- * `ret_removed` (may be NULL): whether the image itself went. */
-int images_txn_remove(struct images *images, const char *reference, bool wait, bool *ret_removed,
-                      struct err *e);
 
 #endif
