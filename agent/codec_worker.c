@@ -252,6 +252,7 @@ void codec_worker_probe_result_encode(const struct probe_result *result, struct 
 
     msg.id = result->id;
     msg.refused = result->refused;
+    msg.timed_out = result->timed_out;
     msg.status = result->status;
     msg.text = (char *)result->text;
     doc_encode(&msg.base, out);
@@ -271,6 +272,7 @@ int codec_worker_probe_result_decode(const void *bytes, size_t len, struct probe
     msg = (const Wherry__Image__ProbeResult *)doc.message;
     ret_result->id = msg->id;
     ret_result->refused = msg->refused;
+    ret_result->timed_out = msg->timed_out;
     ret_result->status = msg->status;
     return take_text(ret_result->text, sizeof(ret_result->text), msg->text, "text", e);
 }

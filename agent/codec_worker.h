@@ -76,6 +76,7 @@ struct probe_job {
 struct probe_result {
     uint64_t id;
     bool refused;
+    bool timed_out;
     uint32_t status; /* HTTP status; 0: no answer */
     char text[CODEC_WORKER_PROBE_TEXT_MAX + 1];
 };

@@ -116,7 +116,9 @@ static bool registry_is_valid(const char *text)
         char c = text[i];
 
         if (c == '.' || c == '-') {
-            if (start || i + 1 == len || (c == '.' && text[i + 1] == '-')) {
+            bool joins_dash = c == '.' && (text[i - (i > 0)] == '-' || text[i + 1] == '-');
+
+            if (start || i + 1 == len || joins_dash) {
                 return false;
             }
             start = c == '.';

@@ -227,7 +227,11 @@ static void take_result(struct uv_worker *w, struct request *r, const struct pro
                        result->text[0] != '\0' ? ": " : "", result->text);
         end(w, r, -EPROTO, text);
     } else {
-        end(w, r, result->refused ? -ECONNREFUSED : -EPROTO, result->text);
+        end(w, r,
+            result->refused     ? -ECONNREFUSED
+            : result->timed_out ? -ETIMEDOUT
+                                : -EPROTO,
+            result->text);
     }
 }
 

@@ -261,6 +261,7 @@ static void describe(const struct exchange *x, CURLcode code, struct probe_resul
         return;
     }
     if (code == CURLE_OPERATION_TIMEDOUT) {
+        result->timed_out = true;
         (void)snprintf(result->text, sizeof(result->text), "no answer within %u ms",
                        x->job.timeout_ms);
         return;

@@ -8,15 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
+#include "agent/worker/layermeta.h"
 #include "agent/worker/layertree.h"
 #include "agent/worker/tarpath.h"
 #include "common/cleanup.h"
 
-#define XATTRS_MAX      64
-#define XATTR_VALUE_MAX 65536
 #define DIR_TIMES_BYTES (64u * 1024 * 1024) /* beyond, directories keep the time of unpacking */
 
 /* A directory's time is set at the end: what is made in it would change it. */
@@ -77,83 +75,6 @@ static struct archive *reader_create(struct unpack *u)
     }
     u->archive = archive;
     return archive;
-}
-
-/* ---- attributes ---- */
-
-static int xattr_is_kept(const char *name)
-{
-    if (strcmp(name, "security.capability") == 0) {
-        return 1;
-    }
-    return strncmp(name, "user.", 5) == 0 && strncmp(name, "user.overlay.", 13) != 0;
-}
-
-static int set_xattrs(struct unpack *u, int fd, struct err *e)
-{
-    const char *name;
-    const void *value;
-    size_t size;
-    int n = archive_entry_xattr_reset(u->entry);
-
-    if (n > XATTRS_MAX) {
-        return err_say(e, E2BIG, "it has %d extended attributes (allowed: %d)", n, XATTRS_MAX);
-    }
-    while (archive_entry_xattr_next(u->entry, &name, &value, &size) == ARCHIVE_OK) {
-        if (name == NULL || !xattr_is_kept(name) || size > XATTR_VALUE_MAX) {
-            u->stats.skipped++;
-        } else if (fsetxattr(fd, name, value, size, 0) < 0) {
-            if (errno == ENOSPC || errno == EDQUOT || errno == EIO) {
-                return err_set(e, errno, "set an extended attribute");
-            }
-            u->stats.skipped++; /* a value that the kernel refuses */
-        }
-    }
-    return 0;
-}
-
-static int entry_owner(const struct unpack *u, uid_t *ret_uid, gid_t *ret_gid, struct err *e)
-{
-    int64_t uid = archive_entry_uid(u->entry);
-    int64_t gid = archive_entry_gid(u->entry);
-
-    if (uid < 0 || uid > LAYER_ID_MAX || gid < 0 || gid > LAYER_ID_MAX) {
-        return err_say(e, EINVAL, "it belongs to %lld:%lld (allowed: 0 to %d)", (long long)uid,
-                       (long long)gid, LAYER_ID_MAX);
-    }
-    *ret_uid = (uid_t)uid;
-    *ret_gid = (gid_t)gid;
-    return 0;
-}
-
-static struct timespec entry_mtime(const struct unpack *u)
-{
-    struct timespec t = {.tv_sec = archive_entry_mtime(u->entry),
-                         .tv_nsec = archive_entry_mtime_nsec(u->entry)};
-
-    if (!archive_entry_mtime_is_set(u->entry) || t.tv_nsec < 0 || t.tv_nsec >= 1000000000) {
-        t = (struct timespec){0};
-    }
-    return t;
-}
-
-/* Owner first, then mode (chown takes setuid away), then attributes (it takes capabilities too). */
-static int set_metadata(struct unpack *u, int fd, struct err *e)
-{
-    uid_t uid;
-    gid_t gid;
-    int rc = entry_owner(u, &uid, &gid, e);
-
-    if (rc < 0) {
-        return rc;
-    }
-    if (fchown(fd, uid, gid) < 0) {
-        return err_set(e, errno, "give it to %u:%u", uid, gid);
-    }
-    if (fchmod(fd, archive_entry_perm(u->entry) & 07777) < 0) {
-        return err_set(e, errno, "set its mode");
-    }
-    return set_xattrs(u, fd, e);
 }
 
 /* ---- one kind of entry each ---- */
@@ -235,9 +156,9 @@ static int make_file(struct unpack *u, int dir_fd, const char *base, struct err 
     }
     rc = write_contents(u, fd, e);
     if (rc == 0) {
-        rc = set_metadata(u, fd, e);
+        rc = layermeta_set(u->entry, fd, &u->stats.skipped, e);
     }
-    times[0] = times[1] = entry_mtime(u);
+    times[0] = times[1] = layermeta_mtime(u->entry);
     if (rc == 0 && futimens(fd, times) < 0 && errno != EINVAL) {
         rc = err_set(e, errno, "set its time");
     }
@@ -255,12 +176,13 @@ static void remember_time(struct unpack *u)
     if ((u->n_times & (u->n_times + 1)) == 0) { /* room doubles at 2^n - 1 */
         u->times = xrealloc(u->times, 2 * u->n_times + 1, sizeof(*u->times));
     }
-    u->times[u->n_times++] = (struct dir_time){.path = xstrdup(u->path), .mtime = entry_mtime(u)};
+    u->times[u->n_times++] =
+        (struct dir_time){.path = xstrdup(u->path), .mtime = layermeta_mtime(u->entry)};
 }
 
 static int finish_dir(struct unpack *u, int fd, bool hidden, struct err *e)
 {
-    int rc = set_metadata(u, fd, e);
+    int rc = layermeta_set(u->entry, fd, &u->stats.skipped, e);
 
     if (rc == 0 && hidden) {
         rc = layertree_mark_opaque(fd, e);
@@ -287,7 +209,7 @@ static int make_symlink(struct unpack *u, int dir_fd, const char *base, struct e
     struct timespec times[2];
     uid_t uid;
     gid_t gid;
-    int rc = entry_owner(u, &uid, &gid, e);
+    int rc = layermeta_owner(u->entry, &uid, &gid, e);
 
     if (rc < 0) {
         return rc;
@@ -301,7 +223,7 @@ static int make_symlink(struct unpack *u, int dir_fd, const char *base, struct e
     if (fchownat(dir_fd, base, uid, gid, AT_SYMLINK_NOFOLLOW) < 0) {
         return err_set(e, errno, "give it to %u:%u", uid, gid);
     }
-    times[0] = times[1] = entry_mtime(u);
+    times[0] = times[1] = layermeta_mtime(u->entry);
     (void)utimensat(dir_fd, base, times, AT_SYMLINK_NOFOLLOW);
     return 0;
 }
@@ -337,7 +259,7 @@ static int make_fifo(struct unpack *u, int dir_fd, const char *base, struct err 
 {
     uid_t uid;
     gid_t gid;
-    int rc = entry_owner(u, &uid, &gid, e);
+    int rc = layermeta_owner(u->entry, &uid, &gid, e);
 
     if (rc < 0) {
         return rc;

@@ -15,7 +15,6 @@
 
 #define LAYER_ENTRIES_MAX (1000u * 1000)
 #define LAYER_BYTES_MAX   (64ull * 1024 * 1024 * 1024)
-#define LAYER_ID_MAX      65535 /* owners beyond have no place in a container's range */
 
 struct layer_stats {
     uint64_t bytes;   /* of file contents */
