@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/order.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "common/doc.h"
+#include "spec.pb-c.h"
+
+#define GRACE_DEFAULT_MS 10000
+
+struct order {
+    unsigned refs;
+    struct doc doc;
+};
+
+int order_decode(const void *bytes, size_t len, struct order **ret_order, struct err *e)
+{
+    struct order *o;
+    struct doc doc = {0};
+    int rc;
+
+    if (len > DOC_SPEC_MAX) {
+        return err_say(e, E2BIG, "a container document of %zu bytes; at most %d", len,
+                       DOC_SPEC_MAX);
+    }
+    rc = doc_decode(&wherry__spec__container__descriptor, bytes, len, &doc_limits_default, &doc, e);
+    if (rc < 0) {
+        return err_wrap(e, "container document");
+    }
+    o = xcalloc(1, sizeof(*o));
+    o->refs = 1;
+    o->doc = doc;
+    *ret_order = o;
+    return 0;
+}
+
+struct order *order_ref(struct order *o)
+{
+    assert(o->refs > 0);
+    o->refs++;
+    return o;
+}
+
+void order_unref(struct order *o)
+{
+    if (o == NULL || --o->refs > 0) {
+        return;
+    }
+    doc_free(&o->doc);
+    free(o);
+}
+
+const Wherry__Spec__Container *order_spec(const struct order *o)
+{
+    return (const Wherry__Spec__Container *)o->doc.message;
+}
+
+const char *order_image(const struct order *o)
+{
+    return order_spec(o)->image;
+}
+
+enum order_network order_network(const struct order *o)
+{
+    switch (order_spec(o)->network_mode) {
+    case WHERRY__SPEC__NETWORK_MODE__NETWORK_HOST:
+        return ORDER_NETWORK_HOST;
+    case WHERRY__SPEC__NETWORK_MODE__NETWORK_NONE:
+        return ORDER_NETWORK_NONE;
+    case WHERRY__SPEC__NETWORK_MODE__NETWORK_BRIDGE:
+    case _WHERRY__SPEC__NETWORK_MODE_IS_INT_SIZE:
+        break;
+    }
+    return ORDER_NETWORK_BRIDGE;
+}
+
+static void want_restart(const Wherry__Spec__RestartPolicy *from, struct restart_policy *ret)
+{
+    if (from == NULL) {
+        return;
+    }
+    if (from->condition == WHERRY__SPEC__RESTART_CONDITION__RESTART_ON_FAILURE) {
+        ret->condition = RESTART_ON_FAILURE;
+    } else if (from->condition == WHERRY__SPEC__RESTART_CONDITION__RESTART_NEVER) {
+        ret->condition = RESTART_NEVER;
+    }
+    ret->delay_set = from->delay_set;
+    ret->delay_ms = from->delay_ms;
+    ret->max_attempts = from->max_attempts;
+    ret->window_ms = from->window_ms;
+}
+
+void order_want(const struct order *o, uint64_t incarnation, bool stop, struct node_want *ret)
+{
+    const Wherry__Spec__Container *spec = order_spec(o);
+
+    *ret = (struct node_want){
+        .incarnation = incarnation,
+        .stop = stop,
+        .stop_grace_ms = spec->stop_grace_ms > 0 ? spec->stop_grace_ms : GRACE_DEFAULT_MS,
+        .memory_bytes = spec->limits != NULL ? spec->limits->memory_bytes : 0,
+    };
+    want_restart(spec->restart, &ret->restart);
+}
+
+static bool image_has_probe(const struct image *image)
+{
+    return image != NULL && image->health.set && image->health.argc > 0;
+}
+
+void order_probe(const struct order *o, const struct image *image, struct order_probe *ret)
+{
+    const Wherry__Spec__Healthcheck *h = order_spec(o)->healthcheck;
+    int kind = h != NULL ? (int)h->kind : WHERRY__SPEC__PROBE_KIND__PROBE_IMAGE;
+
+    *ret = (struct order_probe){.kind = ORDER_PROBE_NONE};
+    if (kind == WHERRY__SPEC__PROBE_KIND__PROBE_IMAGE && image_has_probe(image)) {
+        ret->kind = ORDER_PROBE_EXEC;
+        ret->argv = image->health.argv;
+        ret->argc = image->health.argc;
+    } else if (kind == WHERRY__SPEC__PROBE_KIND__PROBE_EXEC && h->n_argv > 0) {
+        ret->kind = ORDER_PROBE_EXEC;
+        ret->argv = h->argv;
+        ret->argc = (unsigned)h->n_argv;
+    } else if (kind == WHERRY__SPEC__PROBE_KIND__PROBE_TCP) {
+        ret->kind = ORDER_PROBE_TCP;
+        ret->port = (uint16_t)h->port;
+    } else if (kind == WHERRY__SPEC__PROBE_KIND__PROBE_HTTP) {
+        ret->kind = ORDER_PROBE_HTTP;
+        ret->port = (uint16_t)h->port;
+        ret->path = h->http_path[0] == '/' ? h->http_path : "/";
+        ret->host = h->http_host[0] != '\0' ? h->http_host : "localhost";
+    }
+}
+
+/* What the file says, else the image, else Compose's default (filled in later). */
+static uint64_t first(uint64_t file, uint64_t image)
+{
+    return file > 0 ? file : image;
+}
+
+void order_traits(const struct order *o, const struct image *image, struct node_traits *ret)
+{
+    const Wherry__Spec__Container *spec = order_spec(o);
+    const Wherry__Spec__Healthcheck none = WHERRY__SPEC__HEALTHCHECK__INIT;
+    const Wherry__Spec__Healthcheck *h = spec->healthcheck != NULL ? spec->healthcheck : &none;
+    const struct image_health nothing = {0};
+    const struct image_health *i = image_has_probe(image) ? &image->health : &nothing;
+    struct order_probe probe;
+
+    *ret = (struct node_traits){.stop_signal = spec->stop_signal};
+    if (ret->stop_signal == 0 && image != NULL) {
+        ret->stop_signal = image->stop_signal;
+    }
+    if (ret->stop_signal == 0 || ret->stop_signal > 64) {
+        ret->stop_signal = SIGTERM;
+    }
+    order_probe(o, image, &probe);
+    ret->health = (struct health_rules){
+        .enabled = probe.kind != ORDER_PROBE_NONE,
+        .interval_ms = first(h->interval_ms, i->interval_ms),
+        .timeout_ms = first(h->timeout_ms, i->timeout_ms),
+        .start_period_ms = first(h->start_period_ms, i->start_period_ms),
+        .start_interval_ms = first(h->start_interval_ms, i->start_interval_ms),
+        .retries = (uint32_t)first(h->retries, i->retries),
+    };
+    health_rules_complete(&ret->health);
+}
+
+bool order_port(const struct order *o, unsigned i, struct order_port *ret)
+{
+    const Wherry__Spec__Container *spec = order_spec(o);
+
+    for (size_t at = 0; at < spec->n_ports; at++) {
+        const Wherry__Spec__Port *p = spec->ports[at];
+
+        if (p->published == 0 || p->published > UINT16_MAX || p->target == 0 ||
+            p->target > UINT16_MAX || i-- > 0) {
+            continue;
+        }
+        *ret = (struct order_port){.udp = p->protocol == WHERRY__SPEC__PROTOCOL__PROTOCOL_UDP,
+                                   .target = (uint16_t)p->target,
+                                   .published = (uint16_t)p->published,
+                                   .host_ip = p->host_ip};
+        return true;
+    }
+    return false;
+}
+
+bool order_mount(const struct order *o, unsigned i, struct order_mount *ret)
+{
+    const Wherry__Spec__Container *spec = order_spec(o);
+    const Wherry__Spec__Mount *m;
+
+    if (i >= spec->n_mounts) {
+        return false;
+    }
+    m = spec->mounts[i];
+    *ret = (struct order_mount){.kind = ORDER_MOUNT_TMPFS,
+                                .source = m->source,
+                                .target = m->target,
+                                .read_only = m->read_only,
+                                .create = m->create_host_path};
+    if (m->type == WHERRY__SPEC__MOUNT_TYPE__MOUNT_VOLUME) {
+        ret->kind = ORDER_MOUNT_VOLUME;
+        ret->source = m->volume_name;
+    } else if (m->type == WHERRY__SPEC__MOUNT_TYPE__MOUNT_BIND) {
+        ret->kind = ORDER_MOUNT_BIND;
+    }
+    return true;
+}
