@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WHERRY_AGENT_UV_AGENT_H
+#define WHERRY_AGENT_UV_AGENT_H
+
+/* The agent as a whole: feeds its core with what happens and does what the core wants. Used by the
+ * daemon (assignments come from a controller) and by `wherry-agent run` (one assignment, made
+ * here). Containers outlive it: closing it lets go of them. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "agent/core/node.h"
+#include "agent/logs.h"
+#include "common/err.h"
+
+#define UV_AGENT_LABELS_MAX 64
+
+struct uv_agent_options {
+    const char *state_path;
+    const char *run_path;
+    const char *controller; /* "ADDR:PORT"; NULL: none */
+    const char *name;       /* NULL: the host's */
+    const char *address;    /* by which other hosts reach this one; NULL: not told */
+    const char *labels[UV_AGENT_LABELS_MAX]; /* "key=value" */
+    unsigned n_labels;
+    const char *cgroup_parent; /* "wherry" */
+    const char *bin_path;      /* directory of wherry-shim and wherry-worker */
+    uint32_t id_base;
+    uint32_t id_count;
+    /* Called after an observation has changed, or with NULL when all of a container is gone. */
+    void (*on_report)(void *arg, uint64_t incarnation, const struct node_container *c);
+    void *arg;
+};
+
+struct uv_agent;
+
+/* Takes the state directory, replays the journal, finds and adopts what runs. Borrows the strings
+ * of the options while it lives. */
+int uv_agent_create(uv_loop_t *loop, const struct uv_agent_options *options, struct uv_agent **ret,
+                    struct err *e);
+
+/* Ends everything but the containers; `closed` is called when the memory is gone. */
+void uv_agent_close(struct uv_agent *agent, void (*closed)(void *arg), void *arg);
+
+/* Without a controller: adds a placement of this document (encoded wherry.spec.Container) under a
+ * fresh incarnation, durable before it starts. */
+int uv_agent_add(struct uv_agent *agent, const char *name, const void *container, size_t len,
+                 uint64_t *ret_incarnation, struct err *e);
+
+/* Without a controller: takes it away. It is stopped, and `on_report` says NULL at the end. */
+void uv_agent_remove(struct uv_agent *agent, uint64_t incarnation);
+
+/* What is assigned now, in the order of incarnations. 0: no more. */
+uint64_t uv_agent_assigned(const struct uv_agent *agent, unsigned i);
+
+/* Path of its current log file; free it. */
+char *uv_agent_log_path(const struct uv_agent *agent, uint64_t incarnation);
+
+#endif

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WHERRY_AGENT_UV_AGENT_PRIV_H
+#define WHERRY_AGENT_UV_AGENT_PRIV_H
+
+/* Shared by the parts of the agent's executor. One struct per agent, one `unit` per incarnation,
+ * one `attempt` per run that has something on the host. */
+
+#include <uv.h>
+
+#include "agent/idrange.h"
+#include "agent/images.h"
+#include "agent/ledger.h"
+#include "agent/nodefacts.h"
+#include "agent/order.h"
+#include "agent/statedir.h"
+#include "agent/uv_agent.h"
+#include "agent/uv_engine.h"
+#include "agent/uv_journal.h"
+#include "agent/uv_worker.h"
+#include "agent/volumes.h"
+
+#define UV_AGENT_NAME_MAX   160 /* "stack/service.slot" */
+#define UV_AGENT_MOUNTS_MAX 64
+
+struct uv_agent_net;  /* uv_agent_net.c */
+struct uv_agent_link; /* uv_agent_link.c */
+
+struct unit;
+
+/* One run: what was taken for it, and what must be given back. */
+struct attempt {
+    struct attempt *next;
+    struct unit *unit;
+    struct node_of of;
+    struct uv_engine_run *run; /* NULL: not prepared, or let go */
+    uint32_t ids;              /* 0: none */
+    uint32_t address;          /* 0: none; IPv4 in host order */
+    bool attached;             /* the network knows it */
+    bool started;              /* its end is a matter of the core */
+    bool cleaning;
+    char pinned[IMAGE_DIGEST_MAX]; /* "": no image is pinned */
+    char *sources[UV_AGENT_MOUNTS_MAX];
+    struct image *image; /* owned copy; NULL: not known (found after a restart, image gone) */
+};
+
+/* One incarnation, as long as anything of it is left. */
+struct unit {
+    struct unit *next;
+    struct uv_agent *agent;
+    uint64_t incarnation;
+    char name[UV_AGENT_NAME_MAX];
+    char stack[NAME_MAX_LEN + 1];
+    char service[NAME_MAX_LEN + 1];
+    uint32_t slot;
+    uint8_t revision[CODEC_JOURNAL_DIGEST];
+    char image_digest[LEDGER_DIGEST_TEXT];
+    struct order *order; /* NULL: a stray, of which only remains are known */
+    struct attempt *attempts;
+    enum health_state saved_health;
+};
+
+struct queued {
+    struct queued *next;
+    struct node_event event;
+    char *text;              /* owns what the event borrows */
+    struct node_want *wants; /* likewise */
+    uint64_t *removed;
+};
+
+struct uv_agent {
+    uv_loop_t *loop;
+    struct uv_agent_options options;
+    struct statedir dirs;
+    struct ledger ledger;
+    struct uv_journal *journal;
+    struct node *node;
+    struct images *images;
+    struct volumes volumes;
+    bool volumes_open;
+    struct idrange ids;
+    struct nodefacts facts;
+    struct uv_engine *engine;
+    struct uv_worker *worker;
+    struct uv_agent_net *net;
+    struct uv_agent_link *link; /* NULL: no controller */
+    char *worker_program;
+    char *shim_program;
+    char *images_dir;
+    struct unit *units;
+    uv_timer_t timer;
+    uv_check_t check;
+    uv_prepare_t prepare;
+    uv_idle_t idle;
+    uv_fs_event_t images_event;
+    struct queued *queue;
+    struct queued **queue_end;
+    uint64_t busy_since_ns; /* when the poll returned */
+    uint64_t lag_us_max;
+    unsigned live; /* handles and parts that are not closed yet */
+    bool closing;
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+/* ---- uv_agent.c ---- */
+
+void uv_agent_act(struct uv_agent *a, const struct node_action *action);
+
+/* ---- uv_agent_queue.c: time and events; uv_agent_unit.c: units and attempts ---- */
+
+void uv_agent_queue_drain(struct uv_agent *a);
+void uv_agent_queue_drop(struct uv_agent *a);
+struct unit *uv_agent_unit_stray(struct uv_agent *a, uint64_t incarnation);
+
+uint64_t uv_agent_now_ms(void);
+uint64_t uv_agent_unix_ms(void);
+
+/* Queues an event that borrows nothing. */
+void uv_agent_queue(struct uv_agent *a, const struct node_event *event);
+void uv_agent_queue_failed(struct uv_agent *a, enum node_event_type type, struct node_of of,
+                           bool wait, bool final, const char *reason);
+void uv_agent_queue_probed(struct uv_agent *a, struct node_of of, bool ok, const char *text);
+
+/* Takes both arrays. */
+void uv_agent_queue_assign(struct uv_agent *a, struct node_want *wants, unsigned n_wants,
+                           uint64_t *removed, unsigned n_removed, bool whole);
+
+struct unit *uv_agent_unit(struct uv_agent *a, uint64_t incarnation);
+struct attempt *uv_agent_attempt(struct uv_agent *a, struct node_of of);
+struct attempt *uv_agent_attempt_add(struct unit *unit, struct node_of of);
+void uv_agent_attempt_free(struct attempt *at);
+void uv_agent_unit_drop(struct uv_agent *a, uint64_t incarnation);
+
+/* The unit of a placement of the ledger, made where missing. NULL: its document is damaged, and
+ * `e` says how. */
+struct unit *uv_agent_unit_of(struct uv_agent *a, const struct ledger_placement *p, struct err *e);
+
+/* Applies to the ledger and puts into the journal's next batch. */
+int uv_agent_record(struct uv_agent *a, const struct journal_record *record, struct err *e);
+
+/* One more part of the agent that must close before its memory goes; and one less. */
+void uv_agent_hold(struct uv_agent *a);
+void uv_agent_release(struct uv_agent *a);
+
+/* ---- uv_agent_start.c ---- */
+void uv_agent_start_prepare(struct uv_agent *a, struct node_of of);
+void uv_agent_start_run(struct uv_agent *a, struct node_of of);
+const struct uv_engine_events *uv_agent_start_events(struct attempt *at,
+                                                     struct uv_engine_events *ret);
+
+/* ---- uv_agent_clean.c ---- */
+void uv_agent_clean_run(struct uv_agent *a, struct node_of of);
+void uv_agent_clean_give_back(struct attempt *at);
+
+/* ---- uv_agent_adopt.c ---- */
+int uv_agent_adopt_all(struct uv_agent *a, struct err *e);
+
+/* ---- uv_agent_probe.c ---- */
+void uv_agent_probe_ask(struct uv_agent *a, struct node_of of);
+
+/* ---- uv_agent_net.c ---- */
+int uv_agent_net_create(struct uv_agent *a, struct err *e);
+int uv_agent_net_attach(struct attempt *at, int netns_fd, struct err *e);
+int uv_agent_net_reserve(struct attempt *at, struct err *e); /* an address, before the attach */
+void uv_agent_net_found(struct attempt *at);
+void uv_agent_net_detach(struct attempt *at);
+void uv_agent_net_publish(struct uv_agent *a);
+void uv_agent_net_close(struct uv_agent *a);
+
+/* ---- uv_agent_link.c ---- */
+int uv_agent_link_create(struct uv_agent *a, struct err *e);
+void uv_agent_link_report(struct uv_agent *a, uint64_t incarnation, bool gone);
+void uv_agent_link_facts(struct uv_agent *a);
+void uv_agent_link_close(struct uv_agent *a);
+
+#endif

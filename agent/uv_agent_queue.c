@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Events on their way to the core, and the one place where they are fed to it. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/uv_agent_priv.h"
+#include "common/log.h"
+
+static uint64_t clock_ms(clockid_t id)
+{
+    struct timespec t;
+
+    (void)clock_gettime(id, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+uint64_t uv_agent_now_ms(void)
+{
+    return clock_ms(CLOCK_BOOTTIME);
+}
+
+uint64_t uv_agent_unix_ms(void)
+{
+    return clock_ms(CLOCK_REALTIME);
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+    (void)idle; /* active while events wait: it keeps the poll from sleeping */
+}
+
+static struct queued *push(struct uv_agent *a, const struct node_event *event)
+{
+    struct queued *q = xcalloc(1, sizeof(*q));
+
+    q->event = *event;
+    *a->queue_end = q;
+    a->queue_end = &q->next;
+    if (!a->closing) {
+        (void)uv_idle_start(&a->idle, on_idle);
+    }
+    return q;
+}
+
+void uv_agent_queue(struct uv_agent *a, const struct node_event *event)
+{
+    (void)push(a, event);
+}
+
+void uv_agent_queue_failed(struct uv_agent *a, enum node_event_type type, struct node_of of,
+                           bool wait, bool final, const char *reason)
+{
+    struct node_event event = {.type = type};
+    struct queued *q;
+
+    event.u.failed.of = of;
+    event.u.failed.wait = wait;
+    event.u.failed.final = final;
+    q = push(a, &event);
+    q->text = xstrdup(reason);
+    q->event.u.failed.reason = q->text;
+}
+
+void uv_agent_queue_probed(struct uv_agent *a, struct node_of of, bool ok, const char *text)
+{
+    struct node_event event = {.type = NODE_PROBED};
+    struct queued *q;
+
+    event.u.probed.of = of;
+    event.u.probed.ok = ok;
+    q = push(a, &event);
+    q->text = xstrdup(text != NULL ? text : "");
+    q->event.u.probed.text = q->text;
+}
+
+void uv_agent_queue_assign(struct uv_agent *a, struct node_want *wants, unsigned n_wants,
+                           uint64_t *removed, unsigned n_removed, bool whole)
+{
+    struct node_event event = {.type = NODE_ASSIGN};
+    struct queued *q;
+
+    event.u.assign.wants = wants;
+    event.u.assign.n_wants = n_wants;
+    event.u.assign.removed = removed;
+    event.u.assign.n_removed = n_removed;
+    event.u.assign.whole = whole;
+    q = push(a, &event);
+    q->wants = wants;
+    q->removed = removed;
+}
+
+static void queued_free(struct queued *q)
+{
+    free(q->text);
+    free(q->wants);
+    free(q->removed);
+    free(q);
+}
+
+void uv_agent_queue_drop(struct uv_agent *a)
+{
+    while (a->queue != NULL) {
+        struct queued *q = a->queue;
+
+        a->queue = q->next;
+        queued_free(q);
+    }
+    a->queue_end = &a->queue;
+}
+
+static void feed(struct uv_agent *a, struct node_event *event)
+{
+    struct node_actions actions = {0};
+
+    event->now_ms = uv_agent_now_ms();
+    event->unix_ms = uv_agent_unix_ms();
+    node_step(a->node, event, &actions);
+    for (unsigned i = 0; i < actions.n; i++) {
+        uv_agent_act(a, &actions.list[i]);
+    }
+    node_actions_finish(&actions);
+}
+
+/* Only what was waiting at the beginning: what the actions queue comes in the next turn. */
+void uv_agent_queue_drain(struct uv_agent *a)
+{
+    struct queued *list = a->queue;
+    struct node_event tick = {.type = NODE_TICK};
+
+    a->queue = NULL;
+    a->queue_end = &a->queue;
+    (void)uv_idle_stop(&a->idle);
+    while (list != NULL) {
+        struct queued *q = list;
+
+        list = q->next;
+        feed(a, &q->event);
+        queued_free(q);
+    }
+    if (node_deadline(a->node) <= uv_agent_now_ms()) {
+        feed(a, &tick);
+    }
+}
