@@ -132,7 +132,6 @@ static int load_one(struct images *images, const struct options *options, const 
     struct uv_load_options load = {.images = images,
                                    .path = path,
                                    .name = options->name,
-                                   .wait = true,
                                    .on_progress = options->quiet ? NULL : on_progress,
                                    .arg = &shown};
     int rc = find_worker(options, &worker, e);
@@ -142,6 +141,11 @@ static int load_one(struct images *images, const struct options *options, const 
     }
     load.program = worker;
     rc = uv_load_wait(&load, &digests, e);
+    if (rc == -EBUSY) {
+        (void)fprintf(stderr, "wherry-agent: %s; waiting\n", e->text);
+        load.wait = true;
+        rc = uv_load_wait(&load, &digests, e);
+    }
     if (shown.dirty) {
         (void)fprintf(stderr, "\r\x1b[K");
     }

@@ -45,7 +45,7 @@ static int lock_busy(int fd, const char *path, struct err *e)
     ssize_t n = pread(fd, holder, sizeof(holder) - 1, 0);
 
     holder[n > 0 ? strcspn(holder, "\n") : 0] = '\0';
-    return err_say(e, EBUSY, "image store %s is being changed by %s: try again later", path,
+    return err_say(e, EBUSY, "image store %s is being changed by %s", path,
                    holder[0] != '\0' ? holder : "another process");
 }
 

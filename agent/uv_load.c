@@ -158,6 +158,7 @@ static void take_event(struct uv_load *load, const uint8_t *bytes, size_t len)
     case LOAD_EVENT_LAYER:
     case LOAD_EVENT_IMAGE:
         image_finish(&event.image);
+        FAILPOINT("agent.image.after_layer_staged");
         rc = images_txn_add(load->txn, bytes, len, &e);
         break;
     case LOAD_EVENT_FAILED:

@@ -16,7 +16,6 @@
 #include "agent/worker/load_priv.h"
 #include "agent/worker/load_saved.h"
 #include "common/cleanup.h"
-#include "common/failpoint.h"
 
 #define IMAGES_MAX     64
 #define PROGRESS_BYTES (1024u * 1024)
@@ -78,7 +77,6 @@ static int unpack_into(struct run *run, struct blobstream *in, const struct laye
     auto_close int fd = -1;
     int rc;
 
-    FAILPOINT("worker.layer.before_unpack");
     if (mkdirat(run->load->staging_fd, staged, 0755) < 0) {
         return err_set(e, errno, "make staging directory %s", staged);
     }
@@ -93,7 +91,6 @@ static int unpack_into(struct run *run, struct blobstream *in, const struct laye
     if (rc < 0) {
         return rc;
     }
-    FAILPOINT("worker.layer.after_unpack");
     (void)snprintf(event.layer.staged, sizeof(event.layer.staged), "%s", staged);
     (void)snprintf(event.layer.info.diff_id, sizeof(event.layer.info.diff_id), "%s", want->diff_id);
     event.layer.info.bytes = stats.bytes;
@@ -236,7 +233,6 @@ int load_run(const struct load *load, struct err *e)
         (void)err_wrap(e, "%.150s", load->job->label);
         return rc;
     }
-    FAILPOINT("worker.load.before_sync");
     if (syncfs(load->staging_fd) < 0) {
         return err_set(e, errno, "sync the staging directory");
     }

@@ -20,6 +20,7 @@
 #include "agent/worker/load.h"
 #include "agent/worker/ociconfig.h"
 #include "common/cleanup.h"
+#include "common/failpoint.h"
 #include "common/frame.h"
 
 #define CONTROL_FD 3
@@ -106,6 +107,7 @@ static int do_load(struct err *e)
 
     if (rc == 0) {
         jail.source_is_directory = job.directory;
+        FAILPOINT("worker.load.before_jail"); /* inside, no file of an order can be seen */
         rc = jail_enter(&jail, e);
     }
     if (rc == 0) {
@@ -140,6 +142,7 @@ static int main_probe(void)
     struct err e = {0};
     int rc = httpprobe_create(CONTROL_FD, &probe, &e);
 
+    FAILPOINT("worker.probe.before_jail");
     if (rc == 0) {
         rc = jail_enter(&jail, &e);
     }

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 
 ARCH = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -490,6 +491,11 @@ def document_cases(bench):
     bench.case("odd health check", with_process(Healthcheck={"Test": ["RUN", "x"]}), r"Healthcheck")
     bench.case("command not a list", with_process(Cmd="sh"), r"'Cmd' is not an array")
     bench.case("config not an object", with_config(config=[1]), r"'config' is not an object")
+    named = lambda d: {**d, "manifests": [{**d["manifests"][0], "annotations": {
+        "io.containerd.image.name": "docker.io/library/named:7",
+        "org.opencontainers.image.ref.name": "7"}}]}
+    bench.case("named as Docker does", with_index(named), None,
+               lambda t: "named:7" in bench.run("ls", "--state-dir", t[:-16]).stdout)
     bench.case("reserved words in labels", with_process(Labels={
         "wherry.privileged": "true", "io.wherry.mounts": "/:/host"}), None, lambda t: True)
 
@@ -656,6 +662,76 @@ def tool_cases(bench):
     shutil.rmtree(here)
 
 
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        return [int(c) for c in f.read().split()]
+
+
+def wait_for(what, seconds=10):
+    end = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def is_jailed(pid):
+    """Whether the process is in its jail: seccomp on, the worker's ids, no capability but five."""
+    try:
+        with open(f"/proc/{pid}/status") as f:
+            status = dict(line.split(":", 1) for line in f if ":" in line)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return status["Seccomp"].strip() == "2"
+
+
+def interruption_cases(bench):
+    """The worker killed, the command killed, the jail as it is seen from outside."""
+    state = os.path.join(bench.dir, "interrupted")
+
+    def begin():
+        process = subprocess.Popen([bench.command, "image", "load", "-", "--state-dir", state,
+                                    "--worker", bench.worker], stdin=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        wait_for(lambda: any(is_jailed(c) for c in children(process.pid)))
+        return process, children(process.pid)[0]
+
+    process, worker = begin()
+    with open(f"/proc/{worker}/status") as f:
+        status = dict(line.split(":", 1) for line in f if ":" in line)
+    bench.check("jail: ids", status["Uid"].split()[0] == "1879048192", status["Uid"])
+    bench.check("jail: capabilities", int(status["CapBnd"], 16) == 0 and
+                int(status["CapEff"], 16) == 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 31,
+                status["CapEff"])
+    bench.check("jail: no new privileges", status["NoNewPrivs"].strip() == "1", "")
+    own = lambda pid, ns: os.readlink(f"/proc/{pid}/ns/{ns}")
+    for ns in ("user", "mnt", "net", "ipc", "uts", "cgroup"):
+        bench.check(f"jail: {ns}", own(worker, ns) != own("self", ns), own(worker, ns))
+    with open(f"/proc/{worker}/mountinfo") as f:
+        mounts = f.read().splitlines()
+    bench.check("jail: one mount", len(mounts) == 1 and "nosuid" in mounts[0], mounts)
+    os.kill(worker, 9)
+    _, message = process.communicate()
+    bench.check("worker killed", process.returncode == 1 and "wherry-worker died" in message, message)
+    bench.check("worker killed (nothing left)", not os.path.exists(state + "/images/staging"), "")
+
+    process, worker = begin()
+    process.kill()
+    process.wait()
+    bench.check("command killed, worker dies", wait_for(lambda: not os.path.exists(f"/proc/{worker}")
+                                                        or not is_jailed(worker)), worker)
+    process.stdin.close()
+    process.stderr.close()
+    source = os.path.join(bench.dir, "after")
+    Layout(entry("a", b"x") + END).write(source)
+    result = bench.load(source, state)
+    bench.check("load after that", result.returncode == 0, result.stderr)
+    bench.check("load after that (swept)", not os.path.exists(state + "/images/staging"), "")
+    shutil.rmtree(state)
+    shutil.rmtree(source)
+
+
 def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__)
@@ -665,7 +741,7 @@ def main():
     bench = Bench(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
     bench.long = "--long" in sys.argv[3:]
     try:
-        for group in (tool_cases, document_cases, archive_cases, layer_cases):
+        for group in (tool_cases, interruption_cases, document_cases, archive_cases, layer_cases):
             group(bench)
     finally:
         shutil.rmtree(bench.dir, ignore_errors=True)
