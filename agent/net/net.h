@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WHERRY_AGENT_NET_NET_H
+#define WHERRY_AGENT_NET_NET_H
+
+/* The network of one node, as the agent's executor sees it: addresses out of the node's block, one
+ * routed veth per container, published ports, routes to the blocks of other nodes. There is no
+ * bridge and so no shared layer 2: the host holds a /32 route and a permanent neighbour for each
+ * container, the container a default route by the link-local gateway 169.254.1.1.
+ *
+ * Everything made carries `suffix`, so that it is found again after the agent has died, and several
+ * agents can share one network namespace. Links are changed by blocking netlink calls that take
+ * well under a millisecond; rules go through the long-lived `nft` child (uv_nft.h). Must be used
+ * from one thread, the loop's. Addresses are IPv4 in host order. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct uv_loop_s;
+struct net;
+
+#define NET_GATEWAY      0xa9fe0101u /* 169.254.1.1 */
+#define NET_PORTS_MAX    4096        /* published ports of a node */
+#define NET_BACKENDS_MAX 256         /* containers behind one port of a node */
+#define NET_ROUTES_MAX   8192        /* other nodes */
+#define NET_SUFFIX_MAX   16
+
+struct net_config {
+    const char *suffix; /* [a-z0-9_], at most NET_SUFFIX_MAX; "node" where nothing else is asked */
+    uint32_t range;     /* the cluster's: 10.128.0.0 */
+    unsigned range_prefix;
+    uint32_t block; /* this node's, inside the range: 10.128.4.0 */
+    unsigned block_prefix;
+    unsigned mtu;            /* of the containers' links; 0: 1500 */
+    const char *nft_program; /* NULL: nft, by PATH */
+};
+
+/* One run of one container. */
+struct net_id {
+    uint64_t incarnation;
+    uint32_t run;
+};
+
+/* Checks the configuration, switches forwarding on, starts `nft` and asserts the table. Copies the
+ * configuration. Gives the network; -EINVAL names the option that is wrong. */
+int net_create(struct uv_loop_s *loop, const struct net_config *config, struct net **ret,
+               struct err *e);
+
+/* Lets go of everything, and what was made stays in force, because containers outlive the agent;
+ * with `remove` the table, the links and the routes are removed. Callbacks under way come first
+ * with -ECANCELED, then `closed`, when the memory is gone. */
+void net_close(struct net *net, bool remove, void (*closed)(void *arg), void *arg);
+
+/* Takes a free address. -ENOSPC: the block is used up. */
+int net_reserve(struct net *net, uint32_t *ret_address, struct err *e);
+
+/* Lays `eth0` with a reserved address into the namespace (borrowed), whoever owns it, and brings
+ * `lo` up there. Nothing is left behind on failure; the address stays reserved. */
+int net_attach(struct net *net, struct net_id id, int netns_fd, uint32_t address, struct err *e);
+
+/* Removes the link where it still exists and gives the address (0: none) back. Idempotent. */
+int net_detach(struct net *net, struct net_id id, uint32_t address, struct err *e);
+
+/* After a restart of the agent: what is still attached. Its addresses are reserved again, and links
+ * of ours that are not in the list are removed. -EADDRINUSE, -ERANGE: an address is taken twice or
+ * lies outside of the block; the others of the list are adopted all the same. */
+struct net_found {
+    struct net_id id;
+    uint32_t address;
+};
+int net_adopt(struct net *net, const struct net_found *found, unsigned n, struct err *e);
+
+/* A published port and the containers of this node that serve it; each new connection goes to one
+ * of them at random. It is reached by every address of the host, 127.0.0.1 too, or by one. */
+struct net_backend {
+    uint32_t address;
+    uint16_t port;
+};
+struct net_port {
+    bool udp;
+    uint16_t port;
+    uint32_t host_ip; /* 0: every address */
+    const struct net_backend *backends;
+    unsigned n_backends;
+};
+
+/* Called when the ports of the call (or of a later one) are in force: 0; -ECANCELED: closed before;
+ * any other: refused for the reason in `e`, and tried again when something changes. */
+typedef void (*net_publish_cb)(void *arg, int status, const struct err *e);
+
+/* Makes these the published ports of the node, all of them; only differences are changed. Copies.
+ * `cb` may be NULL and never comes from inside. -EINVAL, -E2BIG name the port. */
+int net_publish(struct net *net, const struct net_port *ports, unsigned n, net_publish_cb cb,
+                void *arg, struct err *e);
+
+/* Makes these the routes to other nodes' blocks, all of them: those missing are added or replaced,
+ * those of ours that are no longer named are removed. Tries all; the first error is returned. */
+struct net_route {
+    uint32_t block;
+    unsigned block_prefix;
+    uint32_t via; /* underlay address of the node */
+};
+int net_routes(struct net *net, const struct net_route *routes, unsigned n, struct err *e);
+
+/* How often the table had to be restored after somebody else changed it. */
+unsigned net_restored(const struct net *net);
+
+#endif
