@@ -166,7 +166,7 @@ enum fleet_action_type {
     FLEET_PUT_NODE,   /* `node_id` */
     FLEET_PUT_BLOCK,  /* `stack`, `service`, `number`: fleet_block_each; none there: delete it */
     FLEET_PUT_VOLUME, /* `name` */
-    FLEET_DEL_VOLUME, /* `name` */
+    FLEET_DEL_VOLUME, /* `name`, and in `node_id` where it was: its data may be removed there */
     FLEET_WELCOME,    /* `node_id`, `report_all` */
     FLEET_REFUSE,     /* `node_id`, `refusal`, `text`: end its session */
     FLEET_SEND,       /* `node_id`: placements changed; `whole`: begin with a complete set */
