@@ -123,7 +123,7 @@ void fleet_step(struct fleet *f, const struct fleet_event *event, struct fleet_a
     f->now_ms = event->now_ms;
     f->unix_ms = event->unix_ms;
     f->budget = FLEET_BUDGET;
-    if (!load_event(f, event)) {
+    if (!reload_event(f, event)) {
         dispatch(f, event);
     }
     if (f->loaded) {

@@ -249,12 +249,12 @@ void silence_brake(struct fleet *f);
 uint64_t silence_deadline(const struct fleet *f);
 void silence_mark(struct fleet *f, struct node *node); /* its services need a look */
 
-/* apply.c, observe.c, load.c: events */
+/* apply.c, observe.c, reload.c: events */
 void apply_event(struct fleet *f, const struct fleet_event *e);
 void apply_delete(struct fleet *f, const struct fleet_event *e);
 void apply_forget(struct fleet *f, const struct fleet_event *e);
 void observe_event(struct fleet *f, const struct fleet_event *e);
-bool load_event(struct fleet *f, const struct fleet_event *e);
+bool reload_event(struct fleet *f, const struct fleet_event *e);
 
 /* reconcile.c, rivals.c, roll.c, depend.c, place.c: one service */
 void reconcile_service(struct fleet *f, struct service *s);

@@ -126,7 +126,7 @@ static void load_done(struct fleet *f)
     silence_expect_all(f);
 }
 
-bool load_event(struct fleet *f, const struct fleet_event *e)
+bool reload_event(struct fleet *f, const struct fleet_event *e)
 {
     if (e->type == FLEET_LOAD_CLUSTER) {
         assert(e->u.cluster.epoch > 0);
