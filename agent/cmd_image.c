@@ -9,11 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/imageref.h"
 #include "agent/images.h"
 #include "agent/images_rm.h"
 #include "agent/uv_load_wait.h"
 #include "common/cleanup.h"
+#include "common/imageref.h"
 
 #define DEFAULT_STATE_DIR "/var/lib/wherry"
 #define EXIT_USAGE        2

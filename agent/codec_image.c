@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "agent/codec_image_priv.h"
-#include "agent/imageref.h"
 #include "common/cleanup.h"
 #include "common/doc.h"
+#include "common/imageref.h"
 #include "image.pb-c.h"
 
 /* Wide for layers of the index and known layers of a job, long for environment strings. */

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "agent/codec_image_priv.h"
-#include "agent/imageref.h"
 #include "common/cleanup.h"
+#include "common/imageref.h"
 
 /* Copies text that must fit; -EBADMSG names the field. */
 static int take_text(char *dst, size_t size, const char *src, const char *field, struct err *e)

@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "agent/image_file.h"
-#include "agent/imageref.h"
 #include "agent/images_priv.h"
 #include "common/cleanup.h"
+#include "common/imageref.h"
 
 #define OWNER_MAX         64
 #define DIGEST_PREFIX_MIN 12

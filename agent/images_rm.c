@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "agent/image_file.h"
-#include "agent/imageref.h"
 #include "agent/images_priv.h"
 #include "agent/images_sweep.h"
 #include "agent/images_txn.h"
+#include "common/imageref.h"
 
 static bool layer_is_used(const struct image_index *index, const char *diff_id)
 {

@@ -13,11 +13,11 @@
 
 #include "agent/codec_worker.h"
 #include "agent/image_file.h"
-#include "agent/imageref.h"
 #include "agent/images_priv.h"
 #include "agent/images_sweep.h"
 #include "common/cleanup.h"
 #include "common/failpoint.h"
+#include "common/imageref.h"
 
 #define IMAGES_PER_LOAD_MAX 64
 #define LAYERS_PER_LOAD_MAX (IMAGES_PER_LOAD_MAX * IMAGE_LAYERS_MAX)

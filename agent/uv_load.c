@@ -13,12 +13,12 @@
 #include <unistd.h>
 
 #include "agent/codec_worker.h"
-#include "agent/imageref.h"
 #include "agent/images_txn.h"
 #include "common/buf.h"
 #include "common/cleanup.h"
 #include "common/failpoint.h"
 #include "common/frame.h"
+#include "common/imageref.h"
 
 #define TIMEOUT_MS (10u * 60 * 1000)
 #define READ_CHUNK 65536

@@ -9,13 +9,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/imageref.h"
 #include "agent/worker/blobstream.h"
 #include "agent/worker/layer.h"
 #include "agent/worker/load_oci.h"
 #include "agent/worker/load_priv.h"
 #include "agent/worker/load_saved.h"
 #include "common/cleanup.h"
+#include "common/imageref.h"
 
 #define IMAGES_MAX     64
 #define PROGRESS_BYTES (1024u * 1024)

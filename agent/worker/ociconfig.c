@@ -8,10 +8,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include "agent/imageref.h"
 #include "agent/worker/jsonget.h"
 #include "agent/worker/ocijson.h"
 #include "common/cleanup.h"
+#include "common/imageref.h"
 
 #define STRING_MAX 65536 /* commands, environment */
 #define PATH_LEN   4095

@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 #include "agent/image.h"
-#include "agent/imageref.h"
 #include "common/err.h"
+#include "common/imageref.h"
 
 #define OCIJSON_MANIFEST_MAX (4u * 1024 * 1024) /* distribution specification: manifests */
 #define OCIJSON_CONFIG_MAX   (1024u * 1024)

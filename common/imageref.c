@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/imageref.h"
+#include "common/imageref.h"
 
 #include <errno.h>
 #include <stdio.h>

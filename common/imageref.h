@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef WHERRY_AGENT_IMAGEREF_H
-#define WHERRY_AGENT_IMAGEREF_H
+#ifndef WHERRY_COMMON_IMAGEREF_H
+#define WHERRY_COMMON_IMAGEREF_H
 
 /* Names of images, "[registry/]path[:tag][@sha256:digest]", by the grammar of the distribution
  * project: split, checked and brought into one form, in which `busybox` and
