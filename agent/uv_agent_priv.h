@@ -167,10 +167,25 @@ void uv_agent_net_detach(struct attempt *at);
 void uv_agent_net_publish(struct uv_agent *a);
 void uv_agent_net_close(struct uv_agent *a);
 
+struct uv_agent_route {
+    char node_id[ID128_HEX + 1];
+    char name[NAME_MAX_LEN + 1];
+    char underlay[64]; /* address of the other host */
+    char block[64];    /* "10.128.4.0/22": what lives there */
+};
+/* The ledger's cluster_range and node_block have been told for the first time, or have changed. */
+void uv_agent_net_configure(struct uv_agent *a);
+/* Where the blocks of all nodes are, this one's among them: complete. Borrowed until return. */
+void uv_agent_net_routes(struct uv_agent *a, const struct uv_agent_route *routes, unsigned n);
+
 /* ---- uv_agent_link.c ---- */
+/* After everything was found: dials options.controller from now on. -EINVAL: it is no address. */
 int uv_agent_link_create(struct uv_agent *a, struct err *e);
+/* An observation has changed, or nothing is left of the incarnation. */
 void uv_agent_link_report(struct uv_agent *a, uint64_t incarnation, bool gone);
+/* Images or facts have changed. */
 void uv_agent_link_facts(struct uv_agent *a);
+/* Ends the session; uv_agent_release when its memory is gone. */
 void uv_agent_link_close(struct uv_agent *a);
 
 #endif
