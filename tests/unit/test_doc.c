@@ -196,6 +196,33 @@ START_TEST(mangled)
 }
 END_TEST
 
+START_TEST(as_json)
+{
+    Wherry__Spec__KeyValue pair = WHERRY__SPEC__KEY_VALUE__INIT;
+    Wherry__Spec__KeyValue *pairs[] = {&pair};
+    Wherry__Spec__Port port = WHERRY__SPEC__PORT__INIT;
+    Wherry__Spec__Port *ports[] = {&port};
+    Wherry__Spec__Container container = WHERRY__SPEC__CONTAINER__INIT;
+    auto_buf struct buf out = {0};
+
+    pair.key = "A\"\n";
+    pair.value = "caf\xc3\xa9 \xff \xed\xa0\x80";
+    port.target = 80;
+    port.protocol = WHERRY__SPEC__PROTOCOL__PROTOCOL_UDP;
+    container.image = "x";
+    container.environment = pairs;
+    container.n_environment = 1;
+    container.ports = ports;
+    container.n_ports = 1;
+    container.stop_grace_ms = 9007199254740993;
+    doc_to_json(&container.base, &out);
+    ck_assert_str_eq(out.data,
+                     "{\"image\":\"x\",\"environment\":{\"A\\\"\\n\":\"caf\xc3\xa9 \xef\xbf\xbd "
+                     "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"},\"stop_grace_ms\":9007199254740993,"
+                     "\"ports\":[{\"target\":80,\"protocol\":\"udp\"}]}");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("doc");
@@ -209,6 +236,7 @@ int main(void)
     tcase_add_test(tc, limits);
     tcase_add_test(tc, many_tiny);
     tcase_add_test(tc, mangled);
+    tcase_add_test(tc, as_json);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
