@@ -434,6 +434,32 @@ int images_pinned_by(const struct images *images, const char *digest, char *out,
     return rc < 0 ? rc : list.n;
 }
 
+struct pin_search {
+    const char *owner;
+    char *digest;
+};
+
+static int match_owner(const struct images *images, const char *hex, const char *owner, void *arg)
+{
+    const struct pin_search *search = arg;
+
+    (void)images;
+    if (strcmp(owner, search->owner) != 0) {
+        return 0;
+    }
+    (void)snprintf(search->digest, IMAGE_DIGEST_MAX, "sha256:%s", hex);
+    return 1;
+}
+
+int images_pin_of(const struct images *images, const char *owner, char ret_digest[IMAGE_DIGEST_MAX],
+                  struct err *e)
+{
+    struct pin_search search = {.owner = owner, .digest = ret_digest};
+    int rc = pins_walk(images, match_owner, &search, e);
+
+    return rc == 0 ? err_say(e, ENOENT, "%s has pinned no image", owner) : rc < 0 ? rc : 0;
+}
+
 static int is_unknown(const struct images *images, const char *hex, const char *owner, void *arg)
 {
     char digest[IMAGE_DIGEST_MAX];

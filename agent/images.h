@@ -59,6 +59,10 @@ const char *images_layers_path(const struct images *images);
 int images_pin(struct images *images, const char *digest, const char *owner, struct err *e);
 int images_unpin(struct images *images, const char *digest, const char *owner, struct err *e);
 
+/* Digest of the image that `owner` has pinned. -ENOENT: none. Untouched on failure. */
+int images_pin_of(const struct images *images, const char *owner, char ret_digest[IMAGE_DIGEST_MAX],
+                  struct err *e);
+
 /* Calls `each` for every pin; `keep` false removes it: for the agent's start, which knows its
  * containers. */
 int images_pins_sweep(struct images *images, bool (*keep)(void *arg, const char *owner), void *arg,

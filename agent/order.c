@@ -63,6 +63,12 @@ const char *order_image(const struct order *o)
     return order_spec(o)->image;
 }
 
+void order_digest(const struct order *o, uint8_t ret_digest[ORDER_DIGEST])
+{
+    static_assert(ORDER_DIGEST == DOC_DIGEST, "one kind of digest");
+    doc_digest(o->doc.message, ret_digest);
+}
+
 enum order_network order_network(const struct order *o)
 {
     switch (order_spec(o)->network_mode) {

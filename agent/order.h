@@ -26,6 +26,10 @@ void order_unref(struct order *order); /* accepts NULL */
 const struct Wherry__Spec__Container *order_spec(const struct order *order);
 const char *order_image(const struct order *order);
 
+/* SHA-256 of its canonical encoding: the revision that placements name. */
+#define ORDER_DIGEST 32
+void order_digest(const struct order *order, uint8_t ret_digest[ORDER_DIGEST]);
+
 enum order_network { ORDER_NETWORK_BRIDGE, ORDER_NETWORK_HOST, ORDER_NETWORK_NONE };
 enum order_network order_network(const struct order *order);
 

@@ -36,25 +36,38 @@ struct uv_agent_options {
 struct uv_agent;
 
 /* Takes the state directory, replays the journal, finds and adopts what runs. Borrows the strings
- * of the options while it lives. */
+ * of the options while it lives. After a failure too the loop must be run until it is empty. */
 int uv_agent_create(uv_loop_t *loop, const struct uv_agent_options *options, struct uv_agent **ret,
                     struct err *e);
 
 /* Ends everything but the containers; `closed` is called when the memory is gone. */
 void uv_agent_close(struct uv_agent *agent, void (*closed)(void *arg), void *arg);
 
-/* Without a controller: adds a placement of this document (encoded wherry.spec.Container) under a
- * fresh incarnation, durable before it starts. */
+/* The longest time, in microseconds, that one turn of the loop took, waiting not counted. */
+uint64_t uv_agent_lag_us(const struct uv_agent *agent);
+
+/* ---- without a controller (uv_agent_local.c) ---- */
+
+#define UV_AGENT_LOCAL "local" /* the stack of placements made here */
+
+/* Adds a placement of this document (encoded wherry.spec.Container) under a fresh incarnation,
+ * durable before it starts. -EEXIST: the name is taken; -EINVAL: it is none. */
 int uv_agent_add(struct uv_agent *agent, const char *name, const void *container, size_t len,
                  uint64_t *ret_incarnation, struct err *e);
 
-/* Without a controller: takes it away. It is stopped, and `on_report` says NULL at the end. */
-void uv_agent_remove(struct uv_agent *agent, uint64_t incarnation);
+/* Stops it and keeps its record: `on_report` says how it ended (NODE_PHASE_DONE). */
+int uv_agent_stop(struct uv_agent *agent, uint64_t incarnation, struct err *e);
+
+/* Takes it away. It is stopped, and `on_report` says NULL at the end. */
+int uv_agent_remove(struct uv_agent *agent, uint64_t incarnation, struct err *e);
 
 /* What is assigned now, in the order of incarnations. 0: no more. */
 uint64_t uv_agent_assigned(const struct uv_agent *agent, unsigned i);
 
-/* Path of its current log file; free it. */
+/* "" if nothing is known of it. Borrows until it is gone. */
+const char *uv_agent_name(const struct uv_agent *agent, uint64_t incarnation);
+
+/* Path of its current log file; free it. NULL: nothing is known of it. */
 char *uv_agent_log_path(const struct uv_agent *agent, uint64_t incarnation);
 
 #endif

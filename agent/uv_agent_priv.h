@@ -26,6 +26,8 @@ struct uv_agent_net;  /* uv_agent_net.c */
 struct uv_agent_link; /* uv_agent_link.c */
 
 struct unit;
+struct probe;  /* uv_agent_probe.c */
+struct change; /* uv_agent_local.c */
 
 /* One run: what was taken for it, and what must be given back. */
 struct attempt {
@@ -56,7 +58,8 @@ struct unit {
     char image_digest[LEDGER_DIGEST_TEXT];
     struct order *order; /* NULL: a stray, of which only remains are known */
     struct attempt *attempts;
-    enum health_state saved_health;
+    enum health_state saved_health; /* as uv_agent_keep.c wrote it, of run `saved_run` */
+    uint32_t saved_run;
 };
 
 struct queued {
@@ -94,9 +97,13 @@ struct uv_agent {
     uv_fs_event_t images_event;
     struct queued *queue;
     struct queued **queue_end;
-    uint64_t busy_since_ns; /* when the poll returned */
-    uint64_t lag_us_max;
-    unsigned live; /* handles and parts that are not closed yet */
+    bool loop_open;         /* the five handles above are initialised */
+    uint64_t turn_since_ns; /* when this turn of the loop began (before its poll) */
+    uint64_t turn_waited_ns;
+    uint64_t lag_us_max; /* the longest turn, less its waiting */
+    struct probe *probes;
+    struct change *changes; /* wait for the journal */
+    unsigned live;          /* handles and parts that are not closed yet */
     bool closing;
     void (*closed)(void *arg);
     void *closed_arg;
@@ -120,6 +127,7 @@ void uv_agent_queue(struct uv_agent *a, const struct node_event *event);
 void uv_agent_queue_failed(struct uv_agent *a, enum node_event_type type, struct node_of of,
                            bool wait, bool final, const char *reason);
 void uv_agent_queue_probed(struct uv_agent *a, struct node_of of, bool ok, const char *text);
+void uv_agent_queue_restore(struct uv_agent *a, const struct ledger_placement *p);
 
 /* Takes both arrays. */
 void uv_agent_queue_assign(struct uv_agent *a, struct node_want *wants, unsigned n_wants,
@@ -138,7 +146,8 @@ struct unit *uv_agent_unit_of(struct uv_agent *a, const struct ledger_placement 
 /* Applies to the ledger and puts into the journal's next batch. */
 int uv_agent_record(struct uv_agent *a, const struct journal_record *record, struct err *e);
 
-/* One more part of the agent that must close before its memory goes; and one less. */
+/* One more part of the agent that must close before its memory goes; and one less. Whoever calls
+ * the *_close of a part holds for it; the part releases, once, when its memory is gone. */
 void uv_agent_hold(struct uv_agent *a);
 void uv_agent_release(struct uv_agent *a);
 
@@ -157,6 +166,20 @@ int uv_agent_adopt_all(struct uv_agent *a, struct err *e);
 
 /* ---- uv_agent_probe.c ---- */
 void uv_agent_probe_ask(struct uv_agent *a, struct node_of of);
+void uv_agent_probe_cancel(struct uv_agent *a); /* all of them; no events come any more */
+
+/* ---- uv_agent_keep.c: what is kept beside the journal ---- */
+
+/* Writes the health down where a later agent finds it, if it has changed. */
+void uv_agent_keep_health(struct uv_agent *a, const struct node_container *c);
+enum health_state uv_agent_keep_read(const struct uv_agent *a, struct node_of of);
+/* Nothing is left of it: its health and its logs go too. */
+void uv_agent_keep_drop(struct uv_agent *a, uint64_t incarnation);
+/* At the start: of incarnations that no unit has. */
+void uv_agent_keep_sweep(struct uv_agent *a);
+
+/* ---- uv_agent_local.c ---- */
+void uv_agent_local_drop(struct uv_agent *a); /* changes that the journal has not answered */
 
 /* ---- uv_agent_net.c ---- */
 int uv_agent_net_create(struct uv_agent *a, struct err *e);

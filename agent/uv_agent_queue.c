@@ -91,6 +91,22 @@ void uv_agent_queue_assign(struct uv_agent *a, struct node_want *wants, unsigned
     q->removed = removed;
 }
 
+void uv_agent_queue_restore(struct uv_agent *a, const struct ledger_placement *p)
+{
+    struct node_event event = {.type = NODE_RESTORE};
+    struct queued *q;
+
+    event.u.restore.incarnation = p->incarnation;
+    event.u.restore.run = p->run;
+    event.u.restore.attempts = p->attempts;
+    event.u.restore.next_ms = p->next_ms;
+    event.u.restore.done = p->done;
+    event.u.restore.exit_code = p->exit_code;
+    q = push(a, &event);
+    q->text = xstrdup(p->reason);
+    q->event.u.restore.reason = q->text;
+}
+
 static void queued_free(struct queued *q)
 {
     free(q->text);
