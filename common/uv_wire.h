@@ -31,7 +31,8 @@ struct uv_wire_events {
     void (*frame)(struct uv_wire *wire, const uint8_t *bytes, size_t len); /* borrowed */
     void (*writable)(struct uv_wire *wire);
     /* Nothing more comes: the peer has closed (code 0), broke the framing, the stream failed, or
-     * the last frame (uv_wire_end) is on its way. The owner closes the wire. */
+     * the last frame (uv_wire_end) is out (code 0). Never from inside a call. The owner closes the
+     * wire. */
     void (*ended)(struct uv_wire *wire, const struct err *why);
 };
 
@@ -42,9 +43,11 @@ struct uv_wire {
     struct buf out;  /* what is being written */
     struct buf last; /* the frame to end with */
     uv_tcp_t tcp;
-    uv_timer_t timer; /* for ending: the peer may not take the last frame */
+    uv_timer_t timer; /* for ends that are said from the loop, and those that take too long */
     uv_write_t write;
     uv_shutdown_t shutdown;
+    uv_connect_t connect;
+    struct err trouble;
     unsigned live; /* handles and requests that are not called back yet */
     bool writing;
     bool started;
@@ -57,6 +60,9 @@ struct uv_wire {
 /* Prepares the handles: uv_wire_close is owed. `frame_max` at most FRAME_MAX. */
 void uv_wire_init(struct uv_wire *w, uv_loop_t *loop, const struct uv_wire_events *events,
                   uint32_t frame_max);
+
+/* Dials, and starts. Trouble comes as `ended`; the owner closes what takes too long. */
+void uv_wire_connect(struct uv_wire *w, const struct sockaddr *address);
 
 /* Begins reading once `tcp` is connected or accepted; `writable` comes soon, not from inside. */
 int uv_wire_start(struct uv_wire *w, struct err *e);
@@ -73,7 +79,8 @@ void uv_wire_write(struct uv_wire *w, const void *bytes, size_t len);
 /* Asks for `writable` as soon as it is: from inside if it is so now. */
 void uv_wire_poke(struct uv_wire *w);
 
-/* Says a last frame and reads no more; `ended` comes when it is out, or after a second. */
+/* Says a last frame and takes no more; `ended` comes when the peer has closed, or after a second.
+ */
 void uv_wire_end(struct uv_wire *w, const void *bytes, size_t len);
 
 /* No callbacks from now on but `closed`, once, after which the memory may go. Idempotent. */
