@@ -34,7 +34,7 @@ static const char usage_text[] =
     "archive\n"
     "that `docker save` writes. A running agent notices by itself.\n"
     "\n"
-    "  --state DIR      the agent's state directory (default " DEFAULT_STATE_DIR ")\n"
+    "  --state-dir DIR  the agent's state directory (default " DEFAULT_STATE_DIR ")\n"
     "  --name NAME      load: call the image so, whatever the archive says\n"
     "  --worker FILE    the wherry-worker program (default: beside this program)\n"
     "  -q, --quiet      print digests only\n";
@@ -257,7 +257,7 @@ static const struct command *find_command(const char *name)
 static int parse_options(int argc, char **argv, struct options *options)
 {
     static const struct option rows[] = {
-        {"state", required_argument, NULL, 's'},
+        {"state-dir", required_argument, NULL, 's'},
         {"name", required_argument, NULL, 'n'},
         {"worker", required_argument, NULL, 'w'},
         {"quiet", no_argument, NULL, 'q'},

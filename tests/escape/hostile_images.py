@@ -181,7 +181,7 @@ class Bench:
                               text=True, errors="replace")
 
     def load(self, source, state, *args):
-        return self.run("load", source, "--state", state, "--worker", self.worker, *args)
+        return self.run("load", source, "--state-dir", state, "--worker", self.worker, *args)
 
     def check(self, name, ok, detail):
         if ok:
@@ -214,8 +214,8 @@ class Bench:
             if result.returncode == 0 and tree is not None:
                 why = tree(layer)
                 self.check(name + " (tree)", why in (True, None), f"tree is wrong: {why}")
-            for digest in self.run("ls", "-q", "--state", state).stdout.split():
-                self.run("rm", digest, "--state", state)
+            for digest in self.run("ls", "-q", "--state-dir", state).stdout.split():
+                self.run("rm", digest, "--state-dir", state)
             left = [os.listdir(os.path.join(state, "images", d)) for d in ("layers", "trash")]
             self.check(name + " (removed)", left == [[], []], f"left {left}")
         self.check(name + " (canary)", self.snapshot() == self.before, "the canary was touched")
@@ -495,7 +495,7 @@ def document_cases(bench):
         "io.containerd.image.name": "docker.io/library/named:7",
         "org.opencontainers.image.ref.name": "7"}}]}
     bench.case("named as Docker does", with_index(named), None,
-               lambda t: "named:7" in bench.run("ls", "--state", t[:-16]).stdout)
+               lambda t: "named:7" in bench.run("ls", "--state-dir", t[:-16]).stdout)
     bench.case("reserved words in labels", with_process(Labels={
         "wherry.privileged": "true", "io.wherry.mounts": "/:/host"}), None, lambda t: True)
 
@@ -643,7 +643,7 @@ def tool_cases(bench):
                          ("docker.tar.gz", "tools/docker:3"), ("zstd", "zstd:4")):
         state = here + "/state"
         result = bench.load(os.path.join(here, source), state)
-        listed = bench.run("ls", "--state", state).stdout
+        listed = bench.run("ls", "--state-dir", state).stdout
         bench.check(f"load {source}", result.returncode == 0 and name in listed,
                     result.stderr + listed)
         top = os.path.join(state, "images/layers/2/bin/sh")
@@ -651,13 +651,13 @@ def tool_cases(bench):
         shutil.rmtree(state)
     state = here + "/state"
     bench.load(here + "/oci", state, "--name", "mine:9")
-    bench.check("load --name", "mine:9" in bench.run("ls", "--state", state).stdout, "")
+    bench.check("load --name", "mine:9" in bench.run("ls", "--state-dir", state).stdout, "")
     bench.load(here + "/docker.tar", state)
     layers = os.listdir(state + "/images/layers")
     bench.check("layers are shared", len(layers) == 2, layers)
-    bench.run("rm", "mine:9", "--state", state)
+    bench.run("rm", "mine:9", "--state-dir", state)
     bench.check("shared layers stay", len(os.listdir(state + "/images/layers")) == 2, "")
-    bench.run("rm", "tools/docker:3", "--state", state)
+    bench.run("rm", "tools/docker:3", "--state-dir", state)
     bench.check("the last image takes them", os.listdir(state + "/images/layers") == [], "")
     shutil.rmtree(here)
 
@@ -691,7 +691,7 @@ def interruption_cases(bench):
     state = os.path.join(bench.dir, "interrupted")
 
     def begin():
-        process = subprocess.Popen([bench.command, "image", "load", "-", "--state", state,
+        process = subprocess.Popen([bench.command, "image", "load", "-", "--state-dir", state,
                                     "--worker", bench.worker], stdin=subprocess.PIPE,
                                    stderr=subprocess.PIPE, text=True)
         wait_for(lambda: any(is_jailed(c) for c in children(process.pid)))
