@@ -253,8 +253,8 @@ void apply_delete(struct fleet *f, const struct fleet_event *e)
         }
     }
     delete_from(f, stack, only, &r, &containers);
-    a = emit_reply(f, e->u.del.request, FLEET_OK, "stack %s: %u services with %u containers go",
-                   stack->name, r.n, containers);
+    a = emit_reply(f, e->u.del.request, FLEET_OK, "stack %s: %u service%s with %u container%s removed",
+                   stack->name, r.n, r.n == 1 ? "" : "s", containers, containers == 1 ? "" : "s");
     a->lines = r.lines;
     a->n_lines = r.n;
     emit_happened(f, FLEET_HAPPENED_DELETED, stack->name, only != NULL ? only->name : NULL, 0, NULL,

@@ -10,10 +10,11 @@
 
 /* ---- a service that is not wanted ---- */
 
-/* What an operator gave up with its node needs no confirmation. */
+/* What has ended for good, or was given up with its node by an operator, needs no confirmation. */
 static bool confirmed(const struct placement *p)
 {
-    return (p->stop && placements_ended(p)) || p->node->state == FLEET_NODE_STATE_LOST;
+    return (p->stop && placements_ended(p)) || p->completed || p->failed ||
+           p->node->state == FLEET_NODE_STATE_LOST;
 }
 
 static void leave(struct fleet *f, struct service *s)

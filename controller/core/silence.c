@@ -118,10 +118,12 @@ void silence_look(struct fleet *f)
     f->look_ms = next;
 }
 
-/* Nodes ready a minute ago, and those that fell silent since. */
+/* Nodes ready a minute ago, and those that fell silent since. A cluster that had none a minute ago
+ * is younger than that: there all that have been ready since count. */
 static void count(const struct fleet *f, unsigned *ret_ready, unsigned *ret_lost)
 {
     uint64_t then = f->now_ms > BRAKE_WINDOW_MS ? f->now_ms - BRAKE_WINDOW_MS : 0;
+    unsigned young = 0;
 
     *ret_ready = *ret_lost = 0;
     for (unsigned i = 0; i < f->n_nodes; i++) {
@@ -129,9 +131,13 @@ static void count(const struct fleet *f, unsigned *ret_ready, unsigned *ret_lost
         bool silent = node->state == FLEET_NODE_STATE_UNKNOWN;
 
         *ret_lost += silent && node->silent_ms + BRAKE_WINDOW_MS > f->now_ms;
-        *ret_ready += node->ready_ms > 0 && node->ready_ms <= then &&
-                      (node->state == FLEET_NODE_STATE_READY || (silent && node->silent_ms > then));
+        if (node->ready_ms > 0 &&
+            (node->state == FLEET_NODE_STATE_READY || (silent && node->silent_ms > then))) {
+            *ret_ready += node->ready_ms <= then;
+            young++;
+        }
     }
+    *ret_ready = *ret_ready > 0 ? *ret_ready : young;
 }
 
 static void brake_on(struct fleet *f, unsigned ready, unsigned lost)

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WHERRY_AGENT_CGROUPS_H
+#define WHERRY_AGENT_CGROUPS_H
+
+/* The control groups of one agent. A host has either one tree for everything (v2), one per
+ * controller (v1), or both beside each other (hybrid: the controllers that count are on v1). In
+ * each tree that limits something lies the agent's parent group, and below it one group per
+ * container and one for all shims:
+ *
+ *   <mount>/<parent>/shims
+ *   <mount>/<parent>/<incarnation, 16 hex digits>-<run>
+ *
+ * The parent is named from the root of the mounted tree, not from where the agent happens to run:
+ * a restarted agent finds its containers again whoever started it. Written directly. Blocking, but
+ * no call here waits for a container. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/core/node.h"
+#include "common/buf.h"
+#include "common/err.h"
+
+#define CGROUPS_TREES_MAX  16
+#define CGROUPS_WRITES_MAX 12
+#define CGROUPS_NAME_MAX   32
+#define CGROUPS_SHIMS      "shims"
+
+enum cgroups_kind { CGROUPS_V1, CGROUPS_HYBRID, CGROUPS_V2 };
+
+/* Controllers that Wherry uses, as bits. */
+enum {
+    CGROUPS_MEMORY = 1 << 0,
+    CGROUPS_CPU = 1 << 1,
+    CGROUPS_PIDS = 1 << 2,
+    CGROUPS_FREEZER = 1 << 3,
+    CGROUPS_CPUACCT = 1 << 4
+};
+
+/* One mounted hierarchy. */
+struct cgroups_tree {
+    char *mount; /* "/sys/fs/cgroup/memory" */
+    unsigned controllers;
+    bool used; /* containers have a group in it */
+};
+
+struct cgroups {
+    enum cgroups_kind kind;
+    struct cgroups_tree trees[CGROUPS_TREES_MAX]; /* v2: one */
+    unsigned n_trees;
+    char *parent;   /* "wherry", after cgroups_make_parent */
+    bool swap;      /* swap can be limited, likewise */
+    bool oom_group; /* an OOM kill ends the whole group, likewise */
+};
+
+/* Reads the host. -ENOTSUP: a controller that isolation needs is missing; the text names it. */
+int cgroups_detect(struct cgroups *ret, struct err *e);
+
+/* The same from the text of a /proc/<pid>/mountinfo; `controllers` is what the v2 tree offers
+ * ("cpu memory pids"). */
+int cgroups_parse(const char *mountinfo, const char *controllers, struct cgroups *ret,
+                  struct err *e);
+void cgroups_finish(struct cgroups *groups);
+
+/* Makes the parent in each used tree, with all containers together limited to `memory_bytes` (0:
+ * not), and the shims' group. On v2 moves the agent into a leaf if it stands in the way. */
+int cgroups_make_parent(struct cgroups *groups, const char *parent, uint64_t memory_bytes,
+                        struct err *e);
+
+/* Removes what cgroups_make_parent made, as far as it is empty. */
+void cgroups_drop_parent(const struct cgroups *groups);
+
+/* "v1", "hybrid", "v2"; and why isolation is less than full, or "". */
+const char *cgroups_kind_name(enum cgroups_kind kind);
+const char *cgroups_degraded(const struct cgroups *groups);
+
+/* Name of a run's group below the parent, and back. */
+void cgroups_name(struct node_of of, char ret[CGROUPS_NAME_MAX]);
+bool cgroups_name_parse(const char *name, struct node_of *ret);
+
+/* Path of a group below the parent in one tree; free it. */
+char *cgroups_path(const struct cgroups *groups, unsigned tree, const char *name);
+
+/* What a container asks for. */
+struct cgroups_want {
+    uint64_t memory_bytes; /* 0: the parent's */
+    uint64_t cpu_millis;   /* 0: no limit */
+    uint64_t pids;         /* 0: CGROUPS_PIDS_DEFAULT */
+};
+
+#define CGROUPS_PIDS_DEFAULT 1024u
+
+struct cgroups_write {
+    unsigned tree;
+    const char *file; /* in the container's group */
+    char value[32];
+};
+
+/* The writes that limit a container, in the order in which they must be done. Returns how many. */
+unsigned cgroups_limits(const struct cgroups *groups, const struct cgroups_want *want,
+                        struct cgroups_write ret[CGROUPS_WRITES_MAX]);
+
+/* Appends one line per control: "memory limit: applied 64 MiB\n". */
+void cgroups_controls(const struct cgroups *groups, const struct cgroups_want *want,
+                      struct buf *ret);
+
+#endif
