@@ -104,7 +104,8 @@ static void save_budget(struct uv_agent *a, uint64_t incarnation)
                                               .attempts = c->budget.attempts,
                                               .next_ms = c->run_open ? 0 : c->budget.next_ms,
                                               .done = c->budget.done,
-                                              .exit_code = c->exit.code,
+                                              .exit_code = c->exit.signal > 0 ? 128 + c->exit.signal
+                                                                              : c->exit.code,
                                               .reason = c->reason};
     if (!c->run_open && c->budget.next_ms == 0) {
         record.u.budget.next_ms = 1; /* 0 says that the run is open */

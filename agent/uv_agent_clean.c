@@ -55,6 +55,9 @@ static void on_cleaned(void *arg, int status, const struct err *e)
 
     event.u.of = c->of;
     free(c);
+    if (a->closing) {
+        return; /* the next agent finds what is left */
+    }
     if (at != NULL) {
         at->cleaning = false;
     }

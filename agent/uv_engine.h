@@ -32,7 +32,8 @@ struct uv_engine_config {
 int uv_engine_create(uv_loop_t *loop, const struct uv_engine_config *config, struct uv_engine **ret,
                      struct err *e);
 
-/* Lets go of everything; containers go on. `closed` is called when the memory is gone. */
+/* Lets go of everything; containers go on. Callbacks of uv_engine_clean and uv_engine_exec that are
+ * under way come first, with -ECANCELED; `closed` is called when the memory is gone. */
 void uv_engine_close(struct uv_engine *engine, void (*closed)(void *arg), void *arg);
 
 /* Why isolation is less than full ("cgroups v1"), or "". Borrowed. */
