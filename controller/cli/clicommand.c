@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controller/cli/clicommand.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "common/didyoumean.h"
+#include "controller/cli/clioptions.h"
+#include "controller/cli/cmd.h"
+
+#define BIT CLIOPTIONS_BIT
+
+static const struct clicommand rows[] = {
+    {"status", "[STACK]", 0, 1, CLICOMMAND_WORDS_STACKS, 0,
+     "how everything stands, and what is wrong and why",
+     "Nodes, then each stack with its services: wanted, running and healthy containers. Ends with\n"
+     "what is not as wanted, one sentence each, the worst first.",
+     cmd_status_run},
+    {"ps", "[STACK[/SERVICE]]", 0, 1, CLICOMMAND_WORDS_SERVICES, 0,
+     "containers: node, state, health, restarts, age",
+     "One line for every container that is wanted or still there.", cmd_ps_run},
+    {"logs", "STACK[/SERVICE[.N]]…", 1, 16, CLICOMMAND_WORDS_CONTAINERS,
+     BIT(FOLLOW) | BIT(TAIL) | BIT(SINCE), "what containers have written",
+     "Lines of all containers named, each container's in order. On a terminal control characters\n"
+     "are made visible, but colours stay.",
+     cmd_logs_run},
+    {"events", "[STACK]", 0, 1, CLICOMMAND_WORDS_STACKS, BIT(FOLLOW) | BIT(SINCE),
+     "what has happened", "Placements, failures, nodes that fell silent and came back.",
+     cmd_events_run},
+    {"inspect", "WHAT", 1, 1, CLICOMMAND_WORDS_CONTAINERS, 0,
+     "everything about a stack, service, container, node or volume",
+     "WHAT is STACK, STACK/SERVICE or STACK/SERVICE.N; or else the name of a node or a volume.",
+     cmd_inspect_run},
+    {"nodes", "", 0, 0, CLICOMMAND_WORDS_NONE, 0, "hosts: state, load, labels",
+     "What is reserved on each host and what it has.", cmd_nodes_run},
+    {"node lost", "NODE…", 1, CLICOMMAND_MANY, CLICOMMAND_WORDS_NODES, 0,
+     "say that a silent host will not come back",
+     "What ran on it is replaced elsewhere at once, even if so many hosts are silent that nothing\n"
+     "is replaced by itself. A host that is heard of is not given up: stop its agent first.",
+     cmd_nodes_lost},
+    {"volume ls", "", 0, 0, CLICOMMAND_WORDS_NONE, 0, "named volumes and where they live",
+     "A container with a named volume runs on that volume's host, and nowhere else.",
+     cmd_volume_ls},
+    {"volume forget", "VOLUME", 1, 1, CLICOMMAND_WORDS_VOLUMES, 0, "remove a volume and its data",
+     "The data is gone. It is refused while a container uses the volume.", cmd_volume_forget},
+    {"version", "", 0, 0, CLICOMMAND_WORDS_NONE, 0, "versions of this program and the controller",
+     "Exit code 1 if the controller cannot be reached.", cmd_version_run},
+    {"help", "[COMMAND]", 0, 2, CLICOMMAND_WORDS_COMMANDS, 0, "how to use a command",
+     "Without a command: what there is.", cmd_help_run},
+    {"completion", "bash|zsh|fish", 1, 1, CLICOMMAND_WORDS_SHELLS, 0,
+     "a script that makes a shell complete commands and names",
+     "  bash:  wherry completion bash >/usr/share/bash-completion/completions/wherry\n"
+     "  zsh:   wherry completion zsh >/usr/local/share/zsh/site-functions/_wherry\n"
+     "  fish:  wherry completion fish >~/.config/fish/completions/wherry.fish",
+     cmd_completion_run},
+    {"__words", "KIND", 1, 1, CLICOMMAND_WORDS_NONE, 0, NULL, "For the completion scripts.",
+     cmd_completion_words},
+};
+
+const struct clicommand *clicommand_rows(size_t *ret_n)
+{
+    *ret_n = ARRAY_LEN(rows);
+    return rows;
+}
+
+/* Words of the row's name, if argv begins with them; 0: it does not. */
+static int matches(const struct clicommand *row, int argc, char **argv)
+{
+    size_t first = strcspn(row->name, " ");
+    const char *second = row->name[first] == ' ' ? row->name + first + 1 : NULL;
+
+    if (argc < 1 || strlen(argv[0]) != first || strncmp(argv[0], row->name, first) != 0) {
+        return 0;
+    }
+    if (second == NULL) {
+        return 1;
+    }
+    return argc > 1 && strcmp(argv[1], second) == 0 ? 2 : 0;
+}
+
+/* "node" and "volume" alone: what may follow. */
+static int say_group(const char *group, const char *word, struct err *e)
+{
+    size_t len = strlen(group);
+    struct didyoumean near;
+    char phrase[DIDYOUMEAN_LEN_MAX + 32];
+    auto_buf struct buf all = {0};
+
+    didyoumean_start(&near, word != NULL ? word : "");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (strncmp(rows[i].name, group, len) == 0 && rows[i].name[len] == ' ') {
+            buf_printf(&all, "%s%s", all.len > 0 ? ", " : "", rows[i].name + len + 1);
+            didyoumean_offer(&near, rows[i].name + len + 1);
+        }
+    }
+    if (all.len == 0) {
+        return 0;
+    }
+    if (word == NULL) {
+        return err_say(e, E2BIG, "%s: say what to do (allowed: %s)", group, buf_text(&all));
+    }
+    return err_say(e, E2BIG, "unknown command '%s %s'%s (allowed: %s)", group, word,
+                   didyoumean_phrase(&near, phrase, sizeof(phrase)), buf_text(&all));
+}
+
+static int say_unknown(int argc, char **argv, struct err *e)
+{
+    struct didyoumean near;
+    char phrase[DIDYOUMEAN_LEN_MAX + 32];
+    int rc = say_group(argv[0], argc > 1 ? argv[1] : NULL, e);
+
+    if (rc < 0) {
+        return rc;
+    }
+    didyoumean_start(&near, argv[0]);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (rows[i].help != NULL) {
+            didyoumean_offer(&near, rows[i].name);
+        }
+    }
+    return err_say(e, E2BIG, "unknown command '%s'%s", argv[0],
+                   didyoumean_phrase(&near, phrase, sizeof(phrase)));
+}
+
+int clicommand_find(int argc, char **argv, const struct clicommand **ret_row, int *ret_words,
+                    struct err *e)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        int words = matches(&rows[i], argc, argv);
+
+        if (words > 0) {
+            *ret_row = &rows[i];
+            *ret_words = words;
+            return 0;
+        }
+    }
+    return say_unknown(argc, argv, e);
+}
+
+int clicommand_check_args(const struct clicommand *row, int n, struct err *e)
+{
+    if (n >= row->args_min && n <= row->args_max) {
+        return 0;
+    }
+    return err_say(e, E2BIG, "%s: %s (usage: wherry %s%s%s)", row->name,
+                   n < row->args_min ? "an argument is missing" : "too many arguments", row->name,
+                   row->args[0] != '\0' ? " " : "", row->args);
+}
