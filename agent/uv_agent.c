@@ -413,6 +413,7 @@ static int open_all(struct uv_agent *a, struct err *e)
         uv_agent_adopt_all(a, e) < 0) {
         return e->code;
     }
+    uv_agent_trash_sweep(a);
     return a->options.controller != NULL ? uv_agent_link_create(a, e) : 0;
 }
 
@@ -452,6 +453,7 @@ static void close_parts(struct uv_agent *a)
         uv_agent_link_close(a);
     }
     uv_agent_probe_cancel(a);
+    uv_agent_trash_cancel(a);
     while (a->units != NULL) {
         uv_agent_unit_drop(a, a->units->incarnation);
     }

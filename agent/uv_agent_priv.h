@@ -101,6 +101,8 @@ struct uv_agent {
     uint64_t turn_since_ns; /* when this turn of the loop began (before its poll) */
     uint64_t turn_waited_ns;
     uint64_t lag_us_max; /* the longest turn, less its waiting */
+    uv_process_t sweeper; /* of discarded volumes */
+    bool sweeping, sweep_again;
     struct probe *probes;
     struct change *changes; /* wait for the journal */
     unsigned live;          /* handles and parts that are not closed yet */
@@ -177,6 +179,10 @@ enum health_state uv_agent_keep_read(const struct uv_agent *a, struct node_of of
 void uv_agent_keep_drop(struct uv_agent *a, uint64_t incarnation);
 /* At the start: of incarnations that no unit has. */
 void uv_agent_keep_sweep(struct uv_agent *a);
+
+/* ---- uv_agent_trash.c ---- */
+void uv_agent_trash_sweep(struct uv_agent *a); /* after a volume was discarded */
+void uv_agent_trash_cancel(struct uv_agent *a);
 
 /* ---- uv_agent_local.c ---- */
 void uv_agent_local_drop(struct uv_agent *a); /* changes that the journal has not answered */
