@@ -434,30 +434,23 @@ int images_pinned_by(const struct images *images, const char *digest, char *out,
     return rc < 0 ? rc : list.n;
 }
 
-struct pin_search {
-    const char *owner;
-    char *digest;
-};
-
-static int match_owner(const struct images *images, const char *hex, const char *owner, void *arg)
-{
-    const struct pin_search *search = arg;
-
-    (void)images;
-    if (strcmp(owner, search->owner) != 0) {
-        return 0;
-    }
-    (void)snprintf(search->digest, IMAGE_DIGEST_MAX, "sha256:%s", hex);
-    return 1;
-}
-
 int images_pin_of(const struct images *images, const char *owner, char ret_digest[IMAGE_DIGEST_MAX],
                   struct err *e)
 {
-    struct pin_search search = {.owner = owner, .digest = ret_digest};
-    int rc = pins_walk(images, match_owner, &search, e);
+    for (unsigned i = 0; i < images_count(images); i++) {
+        const struct image *image = images_at(images, i);
+        char name[NAME_MAX + 1];
+        int rc = pin_name(image->digest, owner, name, sizeof(name), e);
 
-    return rc == 0 ? err_say(e, ENOENT, "%s has pinned no image", owner) : rc < 0 ? rc : 0;
+        if (rc < 0) {
+            return rc;
+        }
+        if (faccessat(images->pins_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+            memcpy(ret_digest, image->digest, IMAGE_DIGEST_MAX);
+            return 0;
+        }
+    }
+    return err_say(e, ENOENT, "%s has pinned no image", owner);
 }
 
 static int is_unknown(const struct images *images, const char *hex, const char *owner, void *arg)

@@ -2,7 +2,6 @@
 /* The start of an agent, fresh or after a crash, is one path: what is assigned, what the journal
  * remembers, what is found, and that everything has been looked at. All of it is queued and reaches
  * the core in the loop's first turn. Nothing is decided here; what is found is only held on to. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,18 +129,11 @@ static void on_found(void *arg, const struct uv_engine_found *f)
 
 static bool is_held(void *arg, const char *owner)
 {
-    const struct uv_agent *a = arg;
-    char name[64];
+    char *end;
+    struct node_of of = {.incarnation = strtoull(owner, &end, 16)};
 
-    for (const struct unit *u = a->units; u != NULL; u = u->next) {
-        for (const struct attempt *at = u->attempts; at != NULL; at = at->next) {
-            owner_name(at->of, name, sizeof(name));
-            if (strcmp(name, owner) == 0) {
-                return true;
-            }
-        }
-    }
-    return false;
+    of.run = *end == '-' ? (uint32_t)strtoul(end + 1, &end, 10) : 0;
+    return *end == '\0' && uv_agent_attempt(arg, of) != NULL;
 }
 
 int uv_agent_adopt_all(struct uv_agent *a, struct err *e)

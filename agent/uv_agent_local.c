@@ -2,6 +2,7 @@
 /* Placements that are made on this node, for `wherry-agent run`. As with a controller's, each
  * change is durable before the core hears of it. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,6 +67,33 @@ static void commit(struct uv_agent *a, uint64_t incarnation, bool removed)
     a->changes = c;
     FAILPOINT("agent.local.before_commit");
     uv_journal_commit(a->journal, on_durable, c);
+}
+
+#define NETWORK_RANGE  "10.128.0.0/9" /* as a cluster's, if nothing else was asked for */
+#define NETWORK_BLOCKS 1024u          /* the last blocks of it, which clusters use last */
+
+/* No controller gives this node a block of addresses: one by its state directory, so that agents
+ * beside each other hardly ever have the same. A controller's word replaces it. */
+int uv_agent_local_network(struct uv_agent *a, struct err *e)
+{
+    struct journal_record record = {.kind = JOURNAL_NETWORK};
+    struct id128 hash = id128_hash(a->dirs.state_path, strlen(a->dirs.state_path));
+    uint32_t block = 0x0affffffu - (uint32_t)(hash.lo % NETWORK_BLOCKS) * 1024;
+    char text[32];
+
+    if (a->options.controller != NULL || a->ledger.node_block[0] != '\0') {
+        return 0;
+    }
+    block &= ~1023u;
+    (void)snprintf(text, sizeof(text), "%u.%u.%u.0/22", block >> 24, (block >> 16) & 255,
+                   (block >> 8) & 255);
+    record.u.network.cluster_range = NETWORK_RANGE;
+    record.u.network.node_block = text;
+    if (uv_agent_record(a, &record, e) < 0) {
+        return e->code;
+    }
+    uv_journal_commit(a->journal, NULL, NULL);
+    return 0;
 }
 
 static const struct ledger_placement *find_name(const struct uv_agent *a, const char *name)

@@ -100,7 +100,7 @@ struct uv_agent {
     bool loop_open;         /* the five handles above are initialised */
     uint64_t turn_since_ns; /* when this turn of the loop began (before its poll) */
     uint64_t turn_waited_ns;
-    uint64_t lag_us_max; /* the longest turn, less its waiting */
+    uint64_t lag_us_max;  /* the longest turn, less its waiting */
     uv_process_t sweeper; /* of discarded volumes */
     bool sweeping, sweep_again;
     struct probe *probes;
@@ -111,8 +111,7 @@ struct uv_agent {
     void *closed_arg;
 };
 
-/* ---- uv_agent.c ---- */
-
+/* ---- uv_agent_act.c ---- */
 void uv_agent_act(struct uv_agent *a, const struct node_action *action);
 
 /* ---- uv_agent_queue.c: time and events; uv_agent_unit.c: units and attempts ---- */
@@ -185,6 +184,7 @@ void uv_agent_trash_sweep(struct uv_agent *a); /* after a volume was discarded *
 void uv_agent_trash_cancel(struct uv_agent *a);
 
 /* ---- uv_agent_local.c ---- */
+int uv_agent_local_network(struct uv_agent *a, struct err *e);
 void uv_agent_local_drop(struct uv_agent *a); /* changes that the journal has not answered */
 
 /* ---- uv_agent_net.c ---- */
