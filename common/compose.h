@@ -30,8 +30,8 @@ struct compose_options {
     size_t len;
     const char *directory;  /* what relative paths start from; NULL: the folder of the file, or the
                                current one for "-" */
-    const char *project;    /* name of the stack; NULL: `name:`, else COMPOSE_PROJECT_NAME, else the
-                               folder's name in lower case */
+    const char *project;    /* name of the stack; NULL: COMPOSE_PROJECT_NAME, else `name:`, else the
+                               folder's name in lower case, as Compose has it */
     compose_lookup *lookup; /* NULL: the environment of this process */
     void *lookup_arg;
     const char *env_file; /* used where `lookup` knows no value; NULL: `.env` in the directory if

@@ -123,7 +123,7 @@ static int check_reserve(struct compose_check *c, const Wherry__Spec__Service *s
         return compose_check_say(c, "deploy.resources.reservations.cpus", "%s", allowed);
     }
     if (s->reserve_pids > COMPOSE_PIDS_MAX || (l->pids > 0 && s->reserve_pids > l->pids)) {
-        return compose_check_say(c, "deploy.resources.reservations.pids", "%s", allowed);
+        return compose_check_say(c, "x-wherry.reserve_pids", "%s", allowed);
     }
     return 0;
 }

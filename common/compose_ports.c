@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/compose_parts.h"
+#include "common/compose_rule.h"
+#include "common/compose_value.h"
+
+static const char allowed[] =
+    "allowed: [[HOST_IP:]HOST_PORT:]PORT[/tcp|/udp], where ports may be ranges like 8000-8003";
+
+struct range {
+    uint32_t first, last;
+};
+
+/* Where a port is being read, and the list it goes to. */
+struct ports {
+    struct compose_reader *r;
+    const struct compose_at *at;
+    const struct compose_node *node;
+    Wherry__Spec__Service *service;
+};
+
+static int read_port(const char *text, uint32_t *ret)
+{
+    uint64_t value = 0;
+
+    if (compose_value_number(text, &value, NULL) < 0 || value == 0 || value > UINT16_MAX) {
+        return -1;
+    }
+    *ret = (uint32_t)value;
+    return 0;
+}
+
+/* "80" or "80-83"; cuts `text`. */
+static int read_range(char *text, struct range *ret)
+{
+    char *dash = strchr(text, '-');
+
+    if (dash != NULL) {
+        *dash = '\0';
+    }
+    if (read_port(text, &ret->first) < 0) {
+        return -1;
+    }
+    ret->last = ret->first;
+    return dash != NULL && (read_port(dash + 1, &ret->last) < 0 || ret->last < ret->first) ? -1 : 0;
+}
+
+static void add(const struct ports *p, const Wherry__Spec__Port *like)
+{
+    Wherry__Spec__Container *c = p->service->container;
+    Wherry__Spec__Port *port;
+
+    if (c->n_ports >= COMPOSE_PORTS_MAX) {
+        if (c->n_ports == COMPOSE_PORTS_MAX) {
+            compose_reader_fail(p->r, p->at, p->node, "is one port too many (allowed: %u)",
+                                COMPOSE_PORTS_MAX);
+        }
+        return;
+    }
+    port = compose_reader_message(p->r, &wherry__spec__port__descriptor);
+    *port = *like;
+    /* Every address of the host has one way to be written in a document. */
+    port->host_ip = strcmp(like->host_ip, "0.0.0.0") == 0 ? (char *)"" : like->host_ip;
+    compose_reader_push(p->r, &c->ports, &c->n_ports, port);
+}
+
+static void refuse(const struct ports *p, const char *why)
+{
+    compose_reader_fail(p->r, p->at, p->node, "\"%.100s\" %s (%s)", p->node->text, why, allowed);
+}
+
+static void warn_inside_only(const struct ports *p)
+{
+    compose_reader_later(p->r, p->at, p->node,
+                         "publishes no port of the host: a port chosen by chance is not supported "
+                         "yet (allowed: HOST_PORT:PORT)");
+}
+
+/* Takes "/udp" off. */
+static bool cut_protocol(const struct ports *p, char *work, Wherry__Spec__Port *port)
+{
+    char *slash = strchr(work, '/');
+
+    if (slash == NULL) {
+        return true;
+    }
+    *slash = '\0';
+    if (strcmp(slash + 1, "udp") == 0) {
+        port->protocol = WHERRY__SPEC__PROTOCOL__PROTOCOL_UDP;
+    } else if (strcmp(slash + 1, "tcp") != 0) {
+        refuse(p, "has an unknown protocol");
+        return false;
+    }
+    return true;
+}
+
+/* Splits "ip:host:target" from its end; `ip` and `host` stay NULL where they are not given. */
+static void split(char *work, char **ip, char **host, char **target)
+{
+    char *colon = strrchr(work, ':');
+
+    *target = work;
+    if (colon == NULL) {
+        return;
+    }
+    *colon = '\0';
+    *target = colon + 1;
+    *host = work;
+    colon = strrchr(work, ':');
+    if (colon != NULL) {
+        *colon = '\0';
+        *host = colon + 1;
+        *ip = work;
+    }
+}
+
+static void add_range(const struct ports *p, Wherry__Spec__Port *port, const struct range *host,
+                      const struct range *target)
+{
+    bool published = host->first != 0;
+
+    if (published && host->last - host->first != target->last - target->first) {
+        refuse(p, "has ranges of different length");
+        return;
+    }
+    if (!published) {
+        warn_inside_only(p);
+    }
+    for (uint32_t i = 0; i <= target->last - target->first && i <= COMPOSE_PORTS_MAX; i++) {
+        port->target = target->first + i;
+        port->published = published ? host->first + i : 0;
+        add(p, port);
+    }
+}
+
+static void read_short(const struct ports *p, const char *text)
+{
+    Wherry__Spec__Port port = WHERRY__SPEC__PORT__INIT;
+    auto_free char *work = xstrdup(text);
+    char *ip = NULL, *host = NULL, *target = NULL;
+    struct range hosts = {0}, targets;
+    struct err e;
+
+    if (text[0] == '[') {
+        refuse(p, "has an IPv6 address, which is not supported yet");
+        return;
+    }
+    if (!cut_protocol(p, work, &port)) {
+        return;
+    }
+    split(work, &ip, &host, &target);
+    if (ip != NULL && compose_rule_host_ip(ip, &e) < 0) {
+        compose_reader_fail(p->r, p->at, p->node, "%s", e.text);
+        return;
+    }
+    if (read_range(target, &targets) < 0 ||
+        (host != NULL && host[0] != '\0' && read_range(host, &hosts) < 0)) {
+        refuse(p, "is no port");
+        return;
+    }
+    port.host_ip = ip != NULL ? compose_reader_copy(p->r, ip) : (char *)"";
+    add_range(p, &port, &hosts, &targets);
+}
+
+static void read_long(const struct ports *p)
+{
+    Wherry__Spec__Port *port = compose_reader_message(p->r, &wherry__spec__port__descriptor);
+
+    compose_object_read(p->r, &compose_table_port, p->at, p->node, &port->base);
+    if (port->target == 0) {
+        return;
+    }
+    if (port->published == 0) {
+        warn_inside_only(p);
+    }
+    add(p, port);
+}
+
+void compose_ports_read(struct compose_reader *r, const struct compose_row *row,
+                        const struct compose_at *up, const struct compose_node *node,
+                        ProtobufCMessage *message)
+{
+    (void)row;
+    if (!compose_reader_is_list(r, up, node)) {
+        return;
+    }
+    for (unsigned i = 0; i < node->n; i++) {
+        const struct compose_at at = {.up = up, .index = i};
+        const struct ports p = {.r = r,
+                                .at = &at,
+                                .node = node->entries[i].value,
+                                .service = (Wherry__Spec__Service *)message};
+
+        if (p.node->broken) {
+            continue;
+        }
+        if (p.node->kind == COMPOSE_MAP) {
+            read_long(&p);
+        } else if (compose_reader_text(r, &at, p.node) != NULL) {
+            read_short(&p, p.node->text);
+        }
+    }
+}
