@@ -94,10 +94,13 @@ static void take_up(struct attempt *at, const struct uv_engine_found *f)
 {
     struct uv_agent *a = at->unit->agent;
     struct uv_engine_events events;
+    struct uv_engine_order order;
+    char hostname[UV_AGENT_HOSTNAME_MAX];
     struct err e = {0};
 
     at->started = true;
-    if (uv_engine_adopt(a->engine, f, uv_agent_start_events(at, &events), &at->run, &e) < 0) {
+    uv_agent_start_order(at, hostname, &order);
+    if (uv_engine_adopt(a->engine, &order, uv_agent_start_events(at, &events), &at->run, &e) < 0) {
         log_warn("%s: run %u cannot be taken up: %s", at->unit->name, (unsigned)f->of.run, e.text);
         uv_agent_queue_failed(a, NODE_SILENT, f->of, false, false, e.text);
         return;

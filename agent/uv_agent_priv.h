@@ -19,8 +19,9 @@
 #include "agent/uv_worker.h"
 #include "agent/volumes.h"
 
-#define UV_AGENT_NAME_MAX   160 /* "stack/service.slot" */
-#define UV_AGENT_MOUNTS_MAX 64
+#define UV_AGENT_NAME_MAX     160 /* "stack/service.slot" */
+#define UV_AGENT_MOUNTS_MAX   64
+#define UV_AGENT_HOSTNAME_MAX (NAME_MAX_LEN + 16)
 
 struct uv_agent_net;  /* uv_agent_net.c */
 struct uv_agent_link; /* uv_agent_link.c */
@@ -155,6 +156,9 @@ void uv_agent_release(struct uv_agent *a);
 /* ---- uv_agent_start.c ---- */
 void uv_agent_start_prepare(struct uv_agent *a, struct node_of of);
 void uv_agent_start_run(struct uv_agent *a, struct node_of of);
+/* All but the log's path. `hostname` is what it borrows. */
+void uv_agent_start_order(struct attempt *at, char hostname[UV_AGENT_HOSTNAME_MAX],
+                          struct uv_engine_order *ret);
 const struct uv_engine_events *uv_agent_start_events(struct attempt *at,
                                                      struct uv_engine_events *ret);
 

@@ -103,18 +103,20 @@ static void host_name(const struct unit *u, char *ret, size_t size)
     }
 }
 
-static void fill_order(struct attempt *at, const char *hostname, const char *log,
-                       struct uv_engine_order *ret)
+void uv_agent_start_order(struct attempt *at, char hostname[UV_AGENT_HOSTNAME_MAX],
+                          struct uv_engine_order *ret)
 {
+    const struct unit *u = at->unit;
+
+    host_name(u, hostname, UV_AGENT_HOSTNAME_MAX);
     *ret = (struct uv_engine_order){
         .of = at->of,
-        .order = at->unit->order,
+        .order = u->order,
         .image = at->image,
         .sources = (const char *const *)at->sources,
         .ids = at->ids,
         .hostname = hostname,
-        .hosts_name = at->unit->name,
-        .log_path = log,
+        .hosts_name = u->name,
         .address = at->address,
     };
 }
@@ -181,7 +183,7 @@ static int take_all(struct attempt *at, struct err *e)
     auto_free char *log = log_path(at->unit);
     struct uv_engine_events events;
     struct uv_engine_order order;
-    char hostname[NAME_MAX_LEN + 16];
+    char hostname[UV_AGENT_HOSTNAME_MAX];
     int netns = -1;
 
     if (find_image(at, e) < 0 || find_mounts(at, e) < 0 || make_log_dir(at->unit, e) < 0) {
@@ -195,8 +197,8 @@ static int take_all(struct attempt *at, struct err *e)
     if (uv_agent_net_reserve(at, e) < 0) {
         return e->code;
     }
-    host_name(at->unit, hostname, sizeof(hostname));
-    fill_order(at, hostname, log, &order);
+    uv_agent_start_order(at, hostname, &order);
+    order.log_path = log;
     FAILPOINT("agent.prepare.before_cell");
     if (uv_engine_prepare(a->engine, &order, uv_agent_start_events(at, &events), &at->run, &netns,
                           e) < 0) {
@@ -237,7 +239,7 @@ void uv_agent_start_run(struct uv_agent *a, struct node_of of)
     struct attempt *at = uv_agent_attempt(a, of);
     auto_free char *log = NULL;
     struct uv_engine_order order;
-    char hostname[NAME_MAX_LEN + 16];
+    char hostname[UV_AGENT_HOSTNAME_MAX];
     struct err e = {0};
 
     if (at == NULL || at->run == NULL) {
@@ -245,8 +247,8 @@ void uv_agent_start_run(struct uv_agent *a, struct node_of of)
         return;
     }
     log = log_path(at->unit);
-    host_name(at->unit, hostname, sizeof(hostname));
-    fill_order(at, hostname, log, &order);
+    uv_agent_start_order(at, hostname, &order);
+    order.log_path = log;
     if (uv_engine_start(at->run, &order, &e) < 0) {
         on_failed(at, &e);
         return;

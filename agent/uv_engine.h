@@ -15,6 +15,7 @@
 #include "agent/core/node.h"
 #include "agent/image.h"
 #include "agent/order.h"
+#include "common/buf.h"
 #include "common/err.h"
 
 struct uv_engine;
@@ -52,8 +53,8 @@ struct uv_engine_events {
 /* One host path for each mount of the document, in its order; NULL for tmpfs. */
 struct uv_engine_order {
     struct node_of of;
-    const struct order *order; /* borrowed until return */
-    const struct image *image; /* likewise */
+    const struct order *order;
+    const struct image *image; /* borrowed until the run is forgotten; all else until return */
     const char *const *sources;
     uint32_t ids; /* first host id of its range */
     const char *hostname;
@@ -90,10 +91,15 @@ int uv_engine_look(struct uv_engine *engine,
                    void (*each)(void *arg, const struct uv_engine_found *found), void *arg,
                    struct err *e);
 
-/* Takes up a run found alive: `exited` comes when it ends. */
-int uv_engine_adopt(struct uv_engine *engine, const struct uv_engine_found *found,
+/* Takes up a run found alive: `exited` comes when it ends. Of the order, `sources` and `log_path`
+ * are not needed; without `order` and `image` (not known any more) no command can run inside. */
+int uv_engine_adopt(struct uv_engine *engine, const struct uv_engine_order *order,
                     const struct uv_engine_events *events, struct uv_engine_run **ret,
                     struct err *e);
+
+/* Appends the controls of its sandbox as lines: "seccomp: applied\n". Nothing where its document
+ * is not known. */
+void uv_engine_controls(const struct uv_engine_run *run, struct buf *ret);
 
 int uv_engine_signal(struct uv_engine_run *run, int signal, struct err *e);
 void uv_engine_kill(struct uv_engine_run *run);

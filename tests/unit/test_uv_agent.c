@@ -203,11 +203,11 @@ int uv_engine_look(struct uv_engine *engine,
     return 0;
 }
 
-int uv_engine_adopt(struct uv_engine *engine, const struct uv_engine_found *found,
+int uv_engine_adopt(struct uv_engine *engine, const struct uv_engine_order *order,
                     const struct uv_engine_events *events, struct uv_engine_run **ret,
                     struct err *e)
 {
-    struct uv_engine_run *r = run_of(found->of);
+    struct uv_engine_run *r = run_of(order->of);
 
     (void)engine;
     (void)e;
