@@ -63,6 +63,11 @@ const char *order_image(const struct order *o)
     return order_spec(o)->image;
 }
 
+const char *order_hostname(const struct order *o)
+{
+    return order_spec(o)->hostname;
+}
+
 void order_digest(const struct order *o, uint8_t ret_digest[ORDER_DIGEST])
 {
     static_assert(ORDER_DIGEST == DOC_DIGEST, "one kind of digest");

@@ -25,6 +25,7 @@ void order_unref(struct order *order); /* accepts NULL */
 /* Borrow as long as the reference is held. */
 const struct Wherry__Spec__Container *order_spec(const struct order *order);
 const char *order_image(const struct order *order);
+const char *order_hostname(const struct order *order); /* "": nothing said */
 
 /* SHA-256 of its canonical encoding: the revision that placements name. */
 #define ORDER_DIGEST 32

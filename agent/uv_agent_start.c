@@ -93,10 +93,14 @@ static int make_log_dir(const struct unit *u, struct err *e)
     return fd < 0 ? fd : 0;
 }
 
-/* "web-3": valid as a host name, because names are. */
+/* As the document says, else "web-3": valid as a host name, because names are. */
 static void host_name(const struct unit *u, char *ret, size_t size)
 {
-    if (u->slot > 0) {
+    const char *asked = u->order != NULL ? order_hostname(u->order) : "";
+
+    if (asked[0] != '\0') {
+        (void)snprintf(ret, size, "%s", asked);
+    } else if (u->slot > 0) {
         (void)snprintf(ret, size, "%s-%u", u->service, (unsigned)u->slot);
     } else {
         (void)snprintf(ret, size, "%s", u->service[0] != '\0' ? u->service : u->name);
