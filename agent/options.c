@@ -13,6 +13,8 @@
 #include "common/cleanup.h"
 #include "common/name.h"
 
+#define CGROUP_MAX 200
+
 /* ---- where things are ---- */
 
 static int set_path(const char **ret, const char *value, struct err *e)
@@ -42,10 +44,25 @@ static int set_bin(void *target, const char *value, struct err *e)
     return set_path(&((struct options *)target)->bin_path, value, e);
 }
 
+/* Names joined by '/': a group may lie in another. */
 static int set_cgroup(void *target, const char *value, struct err *e)
 {
-    if (!name_is_valid(value)) {
-        return err_say(e, EINVAL, "'%.80s': allowed is %s", value, name_rule);
+    const char *at = value;
+    bool good = strlen(value) < CGROUP_MAX;
+
+    while (good) {
+        size_t len = strcspn(at, "/");
+        auto_free char *part = xstrndup(at, len);
+
+        good = name_is_valid(part);
+        if (at[len] == '\0') {
+            break;
+        }
+        at += len + 1;
+    }
+    if (!good) {
+        return err_say(e, EINVAL, "'%.80s': allowed is %s, and several joined by '/'", value,
+                       name_rule);
     }
     ((struct options *)target)->cgroup = value;
     return 0;

@@ -153,7 +153,7 @@ int uv_agent_adopt_all(struct uv_agent *a, struct err *e)
     looked.u.looked.boot_changed = a->dirs.boot_changed;
     uv_agent_queue(a, &looked);
     FAILPOINT("agent.adopt.before_mark");
-    if (a->dirs.boot_changed && statedir_mark_boot(&a->dirs, e) < 0) {
+    if (statedir_mark_boot(&a->dirs, e) < 0) {
         return e->code;
     }
     FAILPOINT("agent.adopt.after_mark");

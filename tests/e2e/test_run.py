@@ -205,6 +205,22 @@ def agent_killed(world):
     world.equal("it has ended", lib.find_process(marker), [])
 
 
+def killed_at_change(world):
+    """Once at each step that makes a change of `run` durable: whatever was acknowledged counts."""
+    order = world.path("order")
+    for name in ("agent.local.before_commit", "agent.local.after_commit"):
+        with open(order, "w"):
+            pass
+        program = world.start(*argv(world, "echo here; exit 4", options=("--name", "late")),
+                              env={"WHERRY_FAILPOINT": f"{name}@{order}"})
+        world.equal(f"killed at {name}", program.wait(), -signal.SIGKILL, program.err)
+        again = world.run(*attach(world, "--tail", "all"))
+        if again.code == 125 and "no container of an earlier run" in again.err:
+            world.check("never acknowledged", name.endswith("before_commit"), name)
+        else:
+            world.equal(f"it counts after {name}", (again.code, again.out), (4, "here\n"), again.err)
+
+
 def ended_without_agent(world):
     marker = world.token + "-brief"
     program = start(world, f"echo first; sleep 1; echo last; exit 9 # {marker}", options=("--name", "brief"))
@@ -266,7 +282,7 @@ def network(world):
 
 
 CASES = [load, exit_codes, output, as_told, volumes, out_of_memory, fork_bomb, log_flood, stopped, restarted,
-         agent_killed, ended_without_agent, detached, network]
+         agent_killed, killed_at_change, ended_without_agent, detached, network]
 
 
 def main():

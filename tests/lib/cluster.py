@@ -94,7 +94,7 @@ class Host:
         self.dir = os.path.join(cluster.dir, name)
         self.state, self.run = os.path.join(self.dir, "state"), os.path.join(self.dir, "run")
         self.cgroup = f"wherry/{cluster.tag}-{name}"
-        self.ids = 100_000_000 + index * 65536 * 512
+        self.ids = 65536 * (1526 + index * 512)
         self.agent = None
 
     def make(self):

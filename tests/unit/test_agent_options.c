@@ -53,7 +53,7 @@ START_TEST(daemon_options)
     int first = 0;
 
     ck_assert_int_eq(parse("--controller 10.0.0.1:7340 --name n1 --address 10.0.0.2 --state /s "
-                           "--run /r --cgroup wx --ids 1048576:655360 --label zone=a "
+                           "--run /r --cgroup wx/y --ids 1048576:655360 --label zone=a "
                            "--label disk=b=c --bin /b --log-level debug",
                            &o, NULL, &first, &e),
                      0);
@@ -62,7 +62,7 @@ START_TEST(daemon_options)
     ck_assert_str_eq(o.address, "10.0.0.2");
     ck_assert_str_eq(o.state_path, "/s");
     ck_assert_str_eq(o.run_path, "/r");
-    ck_assert_str_eq(o.cgroup, "wx");
+    ck_assert_str_eq(o.cgroup, "wx/y");
     ck_assert_uint_eq(o.id_base, 1048576);
     ck_assert_uint_eq(o.id_count, 655360);
     ck_assert_uint_eq(o.n_labels, 2);
@@ -118,7 +118,9 @@ START_TEST(refused)
         {false, "--label key", "is not KEY=VALUE"},
         {false, "--label k!=v", "is not KEY=VALUE"},
         {false, "--log-level loud", "allowed are error, warn, info, debug"},
-        {false, "--cgroup a/b", "--cgroup: 'a/b': allowed is"},
+        {false, "--cgroup a/../b", "--cgroup: 'a/../b': allowed is"},
+        {false, "--cgroup a/", "--cgroup: 'a/': allowed is"},
+        {false, "--cgroup /a", "--cgroup: '/a': allowed is"},
         {true, "--memory 64q", "--memory: '64q' is no size"},
         {true, "--memory 1k", "'1k' is less than 512k"},
         {true, "--memory -1m", "is no size"},
