@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The agent's next frame: whatever is due first, made from the present state of the core. Reports
+ * go at once after a quiet time, else one frame per 50 ms; what changed meanwhile is one entry of
+ * a list, however often it changed. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/uv_agent_link_priv.h"
+#include "common/cleanup.h"
+#include "common/log.h"
+
+#define FRAME_ITEMS 512u
+
+void uv_agent_link_write(struct uv_agent_link *l, const struct link_message *m)
+{
+    auto_buf struct buf bytes = {0};
+
+    codec_link_encode(m, &bytes);
+    uv_wire_write(&l->wire, bytes.data, bytes.len);
+}
+
+/* ---- facts ---- */
+
+struct facts {
+    struct link_facts facts;
+    struct link_pair labels[UV_AGENT_LABELS_MAX];
+    char label_keys[UV_AGENT_LABELS_MAX][128];
+    struct link_image images[LINK_IMAGES_MAX];
+};
+
+static void labels(const struct uv_agent *a, struct facts *f)
+{
+    for (unsigned i = 0; i < a->options.n_labels; i++) {
+        const char *label = a->options.labels[i];
+        const char *value = strchr(label, '=');
+        size_t len = value != NULL ? (size_t)(value - label) : strlen(label);
+
+        (void)snprintf(f->label_keys[i], sizeof(f->label_keys[i]), "%.*s", (int)len, label);
+        f->labels[i] =
+            (struct link_pair){.key = f->label_keys[i], .value = value != NULL ? value + 1 : ""};
+    }
+    f->facts.labels = f->labels;
+    f->facts.n_labels = a->options.n_labels;
+}
+
+/* One line per name; an image without a name goes by its digest. */
+static void images(const struct uv_agent *a, struct facts *f)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < images_count(a->images); i++) {
+        const struct image *image = images_at(a->images, i);
+
+        for (unsigned k = 0; k < image->n_names && n < LINK_IMAGES_MAX; k++) {
+            f->images[n++] = (struct link_image){.name = image->names[k], .digest = image->digest};
+        }
+        if (image->n_names == 0 && n < LINK_IMAGES_MAX) {
+            f->images[n++] = (struct link_image){.name = image->digest, .digest = image->digest};
+        }
+    }
+    f->facts.images = f->images;
+    f->facts.n_images = n;
+}
+
+static void facts_of(const struct uv_agent *a, struct facts *f)
+{
+    f->facts = (struct link_facts){
+        .name = a->options.name != NULL ? a->options.name : a->facts.hostname,
+        .os = "linux",
+        .arch = a->facts.arch,
+        .kernel = a->facts.kernel,
+        .version = WHERRY_VERSION,
+        .underlay = a->options.address,
+        .cgroup = uv_engine_cgroup(a->engine),
+        .degraded = uv_engine_degraded(a->engine),
+        .cpu_millis = a->facts.cpu_millis,
+        .memory_bytes = a->facts.memory_bytes,
+        .pids = a->facts.pids,
+        .volumes_bytes_free = volumes_bytes_free(&a->volumes),
+    };
+    labels(a, f);
+    images(a, f);
+}
+
+static void facts(struct uv_agent_link *l)
+{
+    struct link_message m = {.kind = LINK_FACTS};
+    auto_free struct facts *f = xcalloc(1, sizeof(*f));
+
+    facts_of(l->agent, f);
+    m.u.facts = f->facts;
+    l->facts_due = false;
+    uv_agent_link_write(l, &m);
+}
+
+/* ---- greeting and heartbeat ---- */
+
+static struct id128 id_of(const char *hex)
+{
+    struct id128 id = {0};
+
+    (void)id128_from_hex(hex, &id); /* "" stays zero */
+    return id;
+}
+
+static void hello(struct uv_agent_link *l)
+{
+    const struct uv_agent *a = l->agent;
+    struct link_message m = {.kind = LINK_HELLO};
+    auto_free struct facts *f = xcalloc(1, sizeof(*f));
+
+    facts_of(a, f);
+    m.u.hello = (struct link_hello){
+        .version = LINK_VERSION,
+        .cluster_id = id_of(a->ledger.cluster_id),
+        .node_id = id_of(a->ledger.node_id),
+        .boot_id = a->dirs.boot_id,
+        .position = {.epoch = a->ledger.epoch, .revision = a->ledger.revision},
+        .assigned = uv_agent_link_assigned(a),
+        .observed = uv_agent_link_observed(a),
+        .facts = f->facts,
+    };
+    l->hello_due = l->facts_due = false;
+    uv_agent_link_write(l, &m);
+}
+
+static void beat(struct uv_agent_link *l)
+{
+    struct link_message m = {.kind = LINK_HEARTBEAT};
+
+    m.u.heartbeat = (struct link_heartbeat){.seq = ++l->beat_seq,
+                                            .sent_boottime_ms = uv_agent_now_ms(),
+                                            .memory_used_bytes = nodefacts_memory_used(),
+                                            .loop_lag_us_max = l->agent->lag_us_max};
+    l->agent->lag_us_max = 0;
+    l->beat_due = false;
+    uv_agent_link_write(l, &m);
+}
+
+static void ack(struct uv_agent_link *l)
+{
+    struct link_message m = {.kind = LINK_ACK};
+
+    m.u.ack = (struct link_ack){.position = l->ack_position, .assigned = l->ack_sum};
+    l->ack_due = false;
+    uv_agent_link_write(l, &m);
+}
+
+/* ---- answers ---- */
+
+void uv_agent_link_answer(struct uv_agent_link *l, uint64_t request, const char *error)
+{
+    struct link_answer *answer;
+
+    if (l->n_answers == UV_AGENT_LINK_ANSWERS_MAX) {
+        uv_agent_link_end(l, LINK_REFUSE_PROTOCOL, "more than %u requests at once",
+                          UV_AGENT_LINK_ANSWERS_MAX);
+        return;
+    }
+    if (l->answers == NULL) {
+        l->answers = xcalloc(UV_AGENT_LINK_ANSWERS_MAX, sizeof(*l->answers));
+    }
+    answer = &l->answers[l->n_answers++];
+    answer->request = request;
+    (void)snprintf(answer->error, sizeof(answer->error), "%s", error);
+    uv_agent_link_next(l);
+}
+
+static void answer(struct uv_agent_link *l)
+{
+    struct link_answer *last = &l->answers[l->n_answers - 1];
+    struct link_message m = {.kind = LINK_VOLUME_FORGOTTEN};
+
+    m.u.volume_forgotten =
+        (struct link_volume_forgotten){.request = last->request, .error = last->error};
+    l->n_answers--;
+    uv_agent_link_write(l, &m);
+}
+
+/* ---- reports ---- */
+
+struct fill {
+    struct link_observation list[FRAME_ITEMS];
+    uint64_t gone[FRAME_ITEMS];
+    unsigned n, n_gone;
+    size_t size;
+};
+
+static void identify(struct uv_agent *a, const struct node_container *c, struct link_observation *o)
+{
+    const struct unit *unit = uv_agent_unit(a, c->want.incarnation);
+
+    if (unit == NULL) {
+        return;
+    }
+    o->stack = unit->stack;
+    o->service = unit->service;
+    o->slot = unit->slot;
+    o->revision = unit->order != NULL ? unit->revision : NULL;
+    o->image_digest = unit->image_digest;
+    for (const struct attempt *at = unit->attempts; at != NULL; at = at->next) {
+        if (at->of.run == c->run) {
+            o->address = at->address;
+            o->image_digest = at->pinned[0] != '\0' ? at->pinned : o->image_digest;
+        }
+    }
+}
+
+static struct link_observation observation_of(struct uv_agent *a, const struct node_container *c)
+{
+    struct link_observation o = {
+        .incarnation = c->want.incarnation,
+        .run = c->run,
+        .seq = c->seq,
+        .phase = (uint32_t)c->phase,
+        .health = (uint32_t)c->health,
+        .restarts = c->run > 0 ? c->run - 1 : 0,
+        .pid = c->pid,
+        .started_unix_ms = c->started_unix_ms,
+        .retry_unix_ms = c->retry_unix_ms,
+        .reason = c->reason,
+    };
+
+    if (c->ended) {
+        o.exit_known = c->exit.known;
+        o.oom_killed = c->exit.oom;
+        o.exit_code = c->exit.code;
+        o.exit_signal = c->exit.signal;
+        o.ended_unix_ms = c->ended_unix_ms;
+    }
+    identify(a, c, &o);
+    return o;
+}
+
+/* False: the frame is full. */
+static bool fill_one(struct uv_agent *a, struct fill *fill, const struct node_container *c)
+{
+    struct link_observation o;
+    size_t size;
+
+    if (c == NULL || c->phase == 0) {
+        return true; /* gone meanwhile, which is said elsewhere; or nothing is known of it yet */
+    }
+    o = observation_of(a, c);
+    size = codec_link_size_observation(&o);
+    if (fill->n == FRAME_ITEMS || fill->size + size > LINK_FRAME_AIM) {
+        return false;
+    }
+    fill->list[fill->n++] = o;
+    fill->size += size;
+    return true;
+}
+
+/* The first container behind `incarnation`. */
+static unsigned place_after(const struct node *node, uint64_t incarnation)
+{
+    unsigned low = 0, high = node_count(node);
+
+    while (low < high) {
+        unsigned mid = low + (high - low) / 2;
+
+        if (node_at(node, mid)->want.incarnation <= incarnation) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low;
+}
+
+/* Returns whether these were the last. */
+static bool fill_all(struct uv_agent_link *l, struct fill *fill)
+{
+    const struct node *node = l->agent->node;
+    unsigned i = place_after(node, l->all_at);
+
+    for (; i < node_count(node); i++) {
+        const struct node_container *c = node_at(node, i);
+
+        if (!fill_one(l->agent, fill, c)) {
+            return false;
+        }
+        l->all_at = c->want.incarnation;
+    }
+    return true;
+}
+
+static void report_all(struct uv_agent_link *l)
+{
+    struct link_message m = {.kind = LINK_REPORT};
+    auto_free struct fill *fill = xcalloc(1, sizeof(*fill));
+
+    m.u.report.all_begin = !l->all_begun;
+    m.u.report.all_end = fill_all(l, fill);
+    m.u.report.list = fill->list;
+    m.u.report.n = fill->n;
+    m.u.report.has_sum = m.u.report.all_end;
+    m.u.report.observed = uv_agent_link_observed(l->agent);
+    l->all_begun = true;
+    l->all = !m.u.report.all_end;
+    uv_agent_link_write(l, &m);
+}
+
+static unsigned fill_dirty(struct uv_agent_link *l, struct fill *fill)
+{
+    unsigned i = 0;
+
+    while (i < l->n_dirty && fill_one(l->agent, fill, node_find(l->agent->node, l->dirty[i]))) {
+        i++;
+    }
+    return i;
+}
+
+static void drop_front(uint64_t *list, unsigned *n, unsigned front)
+{
+    *n -= front;
+    memmove(list, list + front, *n * sizeof(*list));
+}
+
+static void report_some(struct uv_agent_link *l)
+{
+    struct link_message m = {.kind = LINK_REPORT};
+    auto_free struct fill *fill = xcalloc(1, sizeof(*fill));
+
+    fill->n_gone = l->n_gone < FRAME_ITEMS ? l->n_gone : FRAME_ITEMS;
+    if (fill->n_gone > 0) {
+        memcpy(fill->gone, l->gone, fill->n_gone * sizeof(*fill->gone));
+        drop_front(l->gone, &l->n_gone, fill->n_gone);
+        fill->size = fill->n_gone * 10;
+    }
+    drop_front(l->dirty, &l->n_dirty, fill_dirty(l, fill));
+    m.u.report.list = fill->list;
+    m.u.report.n = fill->n;
+    m.u.report.gone = fill->gone;
+    m.u.report.n_gone = fill->n_gone;
+    m.u.report.has_sum = l->n_dirty == 0 && l->n_gone == 0;
+    m.u.report.observed = uv_agent_link_observed(l->agent);
+    l->report_ms = uv_now(l->agent->loop) + UV_AGENT_LINK_REPORT_MS;
+    uv_agent_link_write(l, &m);
+}
+
+/* ---- all ---- */
+
+static bool some_to_report(const struct uv_agent_link *l)
+{
+    return (l->n_dirty > 0 || l->n_gone > 0) && uv_now(l->agent->loop) >= l->report_ms;
+}
+
+void uv_agent_link_next(struct uv_agent_link *l)
+{
+    if (!l->wire_open || !uv_wire_is_writable(&l->wire)) {
+        return;
+    }
+    if (l->hello_due) {
+        hello(l);
+        return;
+    }
+    if (l->state != LINK_STATE_READY) {
+        return;
+    }
+    if (l->beat_due) {
+        beat(l);
+    } else if (l->ack_due) {
+        ack(l);
+    } else if (l->all) {
+        report_all(l);
+    } else if (some_to_report(l)) {
+        report_some(l);
+    } else if (l->n_answers > 0) {
+        answer(l);
+    } else if (l->facts_due) {
+        facts(l);
+    } else {
+        (void)uv_agent_link_logs_next(l);
+    }
+}
