@@ -20,9 +20,15 @@ static const struct {
     const char *name;
     unsigned bit;
 } controllers[] = {
-    {"memory", CGROUPS_MEMORY},   {"cpu", CGROUPS_CPU},         {"pids", CGROUPS_PIDS},
-    {"freezer", CGROUPS_FREEZER}, {"cpuacct", CGROUPS_CPUACCT},
+    {"memory", CGROUPS_MEMORY},
+    {"cpu", CGROUPS_CPU},
+    {"pids", CGROUPS_PIDS},
+    {"freezer", CGROUPS_FREEZER},
 };
+
+/* Those that only have to be named when a hierarchy is mounted. */
+static const char *const others[] = {"cpuacct",  "cpuset",     "blkio",   "devices", "net_cls",
+                                     "net_prio", "perf_event", "hugetlb", "rdma",    "misc"};
 
 /* ---- detection ---- */
 
@@ -45,7 +51,39 @@ static unsigned controllers_of(const char *words)
     return bits;
 }
 
-static void add_tree(struct cgroups *g, const char *mount, unsigned bits)
+static bool is_controller(const char *word, size_t len)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(controllers); i++) {
+        if (strlen(controllers[i].name) == len && strncmp(word, controllers[i].name, len) == 0) {
+            return true;
+        }
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(others); i++) {
+        if (strlen(others[i]) == len && strncmp(word, others[i], len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "rw,xattr,cpu,cpuacct" less what is no controller. */
+static char *names_of(const char *options)
+{
+    struct buf names = {0};
+
+    for (const char *at = options; *at != '\0'; at += *at == ',') {
+        size_t len = strcspn(at, ",");
+
+        if (is_controller(at, len)) {
+            buf_puts(&names, names.len > 0 ? "," : "");
+            buf_append(&names, at, len);
+        }
+        at += len;
+    }
+    return buf_take(&names);
+}
+
+static void add_tree(struct cgroups *g, const char *mount, const char *options, unsigned bits)
 {
     for (unsigned i = 0; i < g->n_trees; i++) {
         if (g->trees[i].controllers == bits) {
@@ -54,10 +92,7 @@ static void add_tree(struct cgroups *g, const char *mount, unsigned bits)
     }
     if (g->n_trees < CGROUPS_TREES_MAX) {
         g->trees[g->n_trees++] = (struct cgroups_tree){
-            .mount = xstrdup(mount),
-            .controllers = bits,
-            .used = (bits & (NEEDED | CGROUPS_FREEZER)) != 0,
-        };
+            .mount = xstrdup(mount), .names = names_of(options), .controllers = bits};
     }
 }
 
@@ -92,7 +127,7 @@ static void parse_lines(const char *mountinfo, struct cgroups *g, struct line *r
             unsigned bits = controllers_of(line.options);
 
             if (bits != 0) {
-                add_tree(g, line.mount, bits);
+                add_tree(g, line.mount, line.options, bits);
             }
         } else if (strcmp(line.type, "cgroup2") == 0 && ret_v2->mount[0] == '\0') {
             *ret_v2 = line;
@@ -112,7 +147,8 @@ static unsigned offered(const struct cgroups *g)
 
 static int check(const struct cgroups *g, struct err *e)
 {
-    unsigned missing = NEEDED & ~offered(g);
+    unsigned needed = NEEDED | (g->kind != CGROUPS_V2 ? CGROUPS_FREEZER : 0);
+    unsigned missing = needed & ~offered(g);
 
     for (unsigned i = 0; i < ARRAY_LEN(controllers); i++) {
         if ((missing & controllers[i].bit) != 0) {
@@ -135,8 +171,7 @@ int cgroups_parse(const char *mountinfo, const char *words, struct cgroups *ret,
     if (g.n_trees > 0) {
         g.kind = v2.mount[0] != '\0' ? CGROUPS_HYBRID : CGROUPS_V1;
     } else if (v2.mount[0] != '\0') {
-        add_tree(&g, v2.mount, controllers_of(words));
-        g.trees[0].used = true;
+        add_tree(&g, v2.mount, "", controllers_of(words));
     }
     rc = check(&g, e);
     if (rc < 0) {
@@ -178,6 +213,7 @@ void cgroups_finish(struct cgroups *g)
 {
     for (unsigned i = 0; i < g->n_trees; i++) {
         free(g->trees[i].mount);
+        free(g->trees[i].names);
     }
     free(g->parent);
     *g = (struct cgroups){0};
@@ -199,30 +235,6 @@ const char *cgroups_degraded(const struct cgroups *g)
         [CGROUPS_V1] = "cgroups v1", [CGROUPS_HYBRID] = "cgroups v1 (hybrid)", [CGROUPS_V2] = ""};
 
     return texts[g->kind];
-}
-
-void cgroups_name(struct node_of of, char ret[CGROUPS_NAME_MAX])
-{
-    (void)snprintf(ret, CGROUPS_NAME_MAX, "%016llx-%u", (unsigned long long)of.incarnation, of.run);
-}
-
-bool cgroups_name_parse(const char *name, struct node_of *ret)
-{
-    char again[CGROUPS_NAME_MAX];
-    char *end;
-    struct node_of of;
-
-    if (strlen(name) >= CGROUPS_NAME_MAX || strlen(name) < 18 || name[16] != '-') {
-        return false;
-    }
-    of.incarnation = strtoull(name, NULL, 16);
-    of.run = (uint32_t)strtoul(name + 17, &end, 10);
-    cgroups_name(of, again);
-    if (strcmp(again, name) != 0) { /* only what we write ourselves */
-        return false;
-    }
-    *ret = of;
-    return true;
 }
 
 char *cgroups_path(const struct cgroups *g, unsigned tree, const char *name)
@@ -376,12 +388,10 @@ int cgroups_make_parent(struct cgroups *g, const char *parent, uint64_t memory_b
     }
     g->parent = xstrdup(parent);
     for (unsigned i = 0; i < g->n_trees; i++) {
-        int rc = 0;
+        int rc;
 
         FAILPOINT("agent.cgroups.before_parent");
-        if (g->trees[i].used) {
-            rc = make_in_tree(g, &g->trees[i], memory_bytes, e);
-        }
+        rc = make_in_tree(g, &g->trees[i], memory_bytes, e);
         if (rc < 0) {
             return rc;
         }
@@ -409,8 +419,6 @@ static void drop_in_tree(const struct cgroups *g, const struct cgroups_tree *tre
 void cgroups_drop_parent(const struct cgroups *g)
 {
     for (unsigned i = 0; i < g->n_trees && g->parent != NULL; i++) {
-        if (g->trees[i].used) {
-            drop_in_tree(g, &g->trees[i]);
-        }
+        drop_in_tree(g, &g->trees[i]);
     }
 }

@@ -8,7 +8,7 @@
  * container and one for all shims:
  *
  *   <mount>/<parent>/shims
- *   <mount>/<parent>/<incarnation, 16 hex digits>-<run>
+ *   <mount>/<parent>/<incarnation, 16 hex digits>.<run>      (record_name)
  *
  * The parent is named from the root of the mounted tree, not from where the agent happens to run:
  * a restarted agent finds its containers again whoever started it. Written directly. Blocking, but
@@ -17,36 +17,33 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/core/node.h"
 #include "common/buf.h"
 #include "common/err.h"
 
 #define CGROUPS_TREES_MAX  16
 #define CGROUPS_WRITES_MAX 12
-#define CGROUPS_NAME_MAX   32
 #define CGROUPS_SHIMS      "shims"
 
 enum cgroups_kind { CGROUPS_V1, CGROUPS_HYBRID, CGROUPS_V2 };
 
-/* Controllers that Wherry uses, as bits. */
+/* Controllers, as bits: those that Wherry uses. */
 enum {
     CGROUPS_MEMORY = 1 << 0,
     CGROUPS_CPU = 1 << 1,
     CGROUPS_PIDS = 1 << 2,
-    CGROUPS_FREEZER = 1 << 3,
-    CGROUPS_CPUACCT = 1 << 4
+    CGROUPS_FREEZER = 1 << 3 /* v1: how everything in a group is stopped at once */
 };
 
 /* One mounted hierarchy. */
 struct cgroups_tree {
     char *mount; /* "/sys/fs/cgroup/memory" */
+    char *names; /* v1: all its controllers, as a mount option: "cpu,cpuacct" */
     unsigned controllers;
-    bool used; /* containers have a group in it */
 };
 
 struct cgroups {
     enum cgroups_kind kind;
-    struct cgroups_tree trees[CGROUPS_TREES_MAX]; /* v2: one */
+    struct cgroups_tree trees[CGROUPS_TREES_MAX]; /* that limit something; v2: one */
     unsigned n_trees;
     char *parent;   /* "wherry", after cgroups_make_parent */
     bool swap;      /* swap can be limited, likewise */
@@ -62,7 +59,7 @@ int cgroups_parse(const char *mountinfo, const char *controllers, struct cgroups
                   struct err *e);
 void cgroups_finish(struct cgroups *groups);
 
-/* Makes the parent in each used tree, with all containers together limited to `memory_bytes` (0:
+/* Makes the parent in each tree, with all containers together limited to `memory_bytes` (0:
  * not), and the shims' group. On v2 moves the agent into a leaf if it stands in the way. */
 int cgroups_make_parent(struct cgroups *groups, const char *parent, uint64_t memory_bytes,
                         struct err *e);
@@ -73,10 +70,6 @@ void cgroups_drop_parent(const struct cgroups *groups);
 /* "v1", "hybrid", "v2"; and why isolation is less than full, or "". */
 const char *cgroups_kind_name(enum cgroups_kind kind);
 const char *cgroups_degraded(const struct cgroups *groups);
-
-/* Name of a run's group below the parent, and back. */
-void cgroups_name(struct node_of of, char ret[CGROUPS_NAME_MAX]);
-bool cgroups_name_parse(const char *name, struct node_of *ret);
 
 /* Path of a group below the parent in one tree; free it. */
 char *cgroups_path(const struct cgroups *groups, unsigned tree, const char *name);
