@@ -19,8 +19,9 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 
-#define OUTPUT_MS 20   /* how often output is looked for */
-#define PIECE_MAX 4096 /* a pipe that can be written takes this much without waiting */
+#define OUTPUT_MS 20        /* how often output is looked for */
+#define COPY_NS   10000000u /* the longest time for it at once */
+#define PIECE_MAX 4096      /* a pipe that can be written takes this much without waiting */
 
 static const int stop_signals[] = {SIGTERM, SIGINT};
 
@@ -126,26 +127,30 @@ static void flush_one(struct run *r, unsigned i)
     }
 }
 
-/* Returns whether all there is has been written. */
-static bool copy_output(struct run *r)
+static bool is_flushed(struct run *r)
 {
-    struct err e = {0};
-    int rc = 0;
-
     flush_one(r, 0);
     flush_one(r, 1);
-    if (r->logs == NULL || r->out[0].len > 0 || r->out[1].len > 0) {
-        return r->logs == NULL;
+    return r->out[0].len == 0 && r->out[1].len == 0;
+}
+
+/* Copies what there is, for a limited time and as far as it is taken. Returns whether that was
+ * all. */
+static bool copy_output(struct run *r)
+{
+    uint64_t end = uv_hrtime() + COPY_NS;
+    struct err e = {0};
+    int rc = 1;
+
+    while (is_flushed(r) && r->logs != NULL && rc > 0 && uv_hrtime() < end) {
+        rc = logs_read(r->logs, LOGS_BLOCK, take_line, r, &e);
     }
-    rc = logs_read(r->logs, LOGS_BLOCK, take_line, r, &e);
     if (rc < 0) {
         say(e.text);
         logs_close(r->logs);
         r->logs = NULL;
     }
-    flush_one(r, 0);
-    flush_one(r, 1);
-    return rc <= 0 && r->out[0].len == 0 && r->out[1].len == 0;
+    return (r->logs == NULL || rc == 0) && is_flushed(r);
 }
 
 static void follow_output(struct run *r)
