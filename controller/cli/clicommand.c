@@ -13,6 +13,21 @@
 #define BIT CLIOPTIONS_BIT
 
 static const struct clicommand rows[] = {
+    {"apply", "", 0, 0, CLICOMMAND_WORDS_NONE,
+     BIT(FILE) | BIT(NAME) | BIT(ENV_FILE) | BIT(STRICT) | BIT(PRUNE) | BIT(WAIT) | BIT(TIMEOUT),
+     "make the cluster run what a Compose file says",
+     "Reads the file, sends the resolved document to the controller and prints what that changes,\n"
+     "service by service. The same file again changes nothing. Services that are gone from the\n"
+     "file are kept, and removed with --prune. Changed services are replaced one container at a\n"
+     "time. With --wait it ends when everything runs and is healthy: exit code 1 as soon as a\n"
+     "service fails for good, 124 after --timeout.",
+     cmd_apply_run},
+    {"config", "", 0, 0, CLICOMMAND_WORDS_NONE, BIT(FILE) | BIT(NAME) | BIT(ENV_FILE) | BIT(STRICT),
+     "check a Compose file and print it resolved",
+     "Needs no controller. Prints what `wherry apply` would send, again as a Compose file:\n"
+     "variables are filled in, short forms are long, defaults of the file are written out. With\n"
+     "-o json the document itself is printed.",
+     cmd_config_run},
     {"status", "[STACK]", 0, 1, CLICOMMAND_WORDS_STACKS, 0,
      "how everything stands, and what is wrong and why",
      "Nodes, then each stack with its services: wanted, running and healthy containers. Ends with\n"
@@ -33,6 +48,11 @@ static const struct clicommand rows[] = {
      "everything about a stack, service, container, node or volume",
      "WHAT is STACK, STACK/SERVICE or STACK/SERVICE.N; or else the name of a node or a volume.",
      cmd_inspect_run},
+    {"rm", "STACK[/SERVICE]", 1, 1, CLICOMMAND_WORDS_SERVICES, BIT(WAIT) | BIT(TIMEOUT),
+     "remove a stack or one of its services",
+     "Containers are stopped within their grace periods. Named volumes stay: see\n"
+     "`wherry volume forget`.",
+     cmd_rm_run},
     {"nodes", "", 0, 0, CLICOMMAND_WORDS_NONE, 0, "hosts: state, load, labels",
      "What is reserved on each host and what it has.", cmd_nodes_run},
     {"node lost", "NODE…", 1, CLICOMMAND_MANY, CLICOMMAND_WORDS_NODES, 0,
