@@ -150,6 +150,12 @@ def stopped(world):
     world.equal("asked to end", program.wait(), 5)
     world.check("its last words", program.out.endswith("bye\n"), program.out)
 
+    program = start(world, "trap 'echo bye; exit 6' TERM; echo ready; while :; do sleep 0.1; done")
+    world.check("it is up", lib.wait_for(lambda: "ready" in program.out), program.err)
+    program.interrupt()
+    world.equal("interrupted at a terminal", program.wait(), 6, program.err)
+    world.equal("its last words too", program.out, "ready\nbye\n")
+
     program = start(world, "trap '' TERM; echo ready; while :; do sleep 0.1; done", options=("--stop-timeout", "1"))
     world.check("it is up", lib.wait_for(lambda: "ready" in program.out), program.err)
     begun = time.monotonic()

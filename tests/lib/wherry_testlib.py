@@ -79,7 +79,7 @@ class Program:
         self.base = os.path.join(world.dir, f"program-{len(world.programs)}")
         with open(self.base + ".out", "wb") as out, open(self.base + ".err", "wb") as err:
             self.process = subprocess.Popen(argv, stdout=out, stderr=err, stdin=subprocess.DEVNULL,
-                                            env={**os.environ, **(env or {})})
+                                            start_new_session=True, env={**os.environ, **(env or {})})
         self.pid = self.process.pid
         world.programs.append(self)
 
@@ -93,6 +93,10 @@ class Program:
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    def interrupt(self):
+        """As a terminal does at Ctrl-C: all of its process group."""
+        os.killpg(self.pid, signal.SIGINT)
 
     def wait(self, seconds=20):
         """Its exit code; negative: the signal; None: it did not end (killed now)."""
