@@ -25,9 +25,7 @@ static uint64_t random_below(uint64_t limit)
 {
     uint64_t value = 0;
 
-    if (getrandom(&value, sizeof(value), GRND_NONBLOCK) < 0) {
-        value = uv_hrtime(); /* too early after the boot: spread is all that matters here */
-    }
+    (void)getrandom(&value, sizeof(value), GRND_NONBLOCK);
     return value % limit;
 }
 

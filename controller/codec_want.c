@@ -345,6 +345,24 @@ const struct codec_want_revision *codec_want_revision(const struct codec_want *w
     return &want->revisions[i];
 }
 
+const struct Wherry__Spec__Stack *codec_want_document(const struct codec_want *want)
+{
+    return message(want);
+}
+
+const struct Wherry__Spec__Service *codec_want_service(const struct codec_want *want,
+                                                       const char *name)
+{
+    const Wherry__Spec__Stack *m = message(want);
+
+    for (size_t i = 0; i < m->n_services; i++) {
+        if (strcmp(m->services[i]->name, name) == 0) {
+            return m->services[i];
+        }
+    }
+    return NULL;
+}
+
 const void *codec_want_bytes(const struct codec_want *want, size_t *ret_len)
 {
     *ret_len = want->bytes.len;

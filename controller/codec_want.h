@@ -39,6 +39,12 @@ static inline void codec_want_cleanup(struct codec_want **want)
 const struct fleet_stack_want *codec_want_stack(const struct codec_want *want);
 /* Of the i-th service. */
 const struct codec_want_revision *codec_want_revision(const struct codec_want *want, unsigned i);
+/* The messages themselves; NULL: no such service. Borrowed. */
+struct Wherry__Spec__Stack;
+struct Wherry__Spec__Service;
+const struct Wherry__Spec__Stack *codec_want_document(const struct codec_want *want);
+const struct Wherry__Spec__Service *codec_want_service(const struct codec_want *want,
+                                                       const char *name);
 /* The canonical encoding of the whole. */
 const void *codec_want_bytes(const struct codec_want *want, size_t *ret_len);
 
