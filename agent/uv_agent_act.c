@@ -77,12 +77,11 @@ static void kill_run(struct uv_agent *a, struct node_of of)
 {
     const struct attempt *at = uv_agent_attempt(a, of);
 
-    if (at == NULL || at->run == NULL) {
-        log_warn("%llx: run %u cannot be killed: it is not held",
-                 (unsigned long long)of.incarnation, (unsigned)of.run);
-        return;
+    if (at != NULL && at->run != NULL) {
+        uv_engine_kill(at->run);
+    } else {
+        uv_agent_clean_kill(a, of);
     }
-    uv_engine_kill(at->run);
 }
 
 void uv_agent_act(struct uv_agent *a, const struct node_action *action)

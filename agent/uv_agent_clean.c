@@ -94,3 +94,33 @@ void uv_agent_clean_run(struct uv_agent *a, struct node_of of)
     FAILPOINT("agent.clean.before_shim");
     uv_engine_clean(a->engine, of, on_cleaned, c);
 }
+
+static void on_killed(void *arg, int status, const struct err *e)
+{
+    struct cleaning *c = arg;
+    struct uv_agent *a = c->agent;
+    struct node_event event = {.type = NODE_EXITED};
+
+    event.u.exited.of = c->of; /* how it ended is not known, and not made up */
+    event.u.exited.ended_unix_ms = uv_agent_unix_ms();
+    free(c);
+    if (a->closing) {
+        return;
+    }
+    if (status < 0) {
+        log_warn("%llx run %u cannot be killed: %s",
+                 (unsigned long long)event.u.exited.of.incarnation, (unsigned)event.u.exited.of.run,
+                 e->text);
+        return; /* the core asks for it again */
+    }
+    uv_agent_queue(a, &event);
+}
+
+void uv_agent_clean_kill(struct uv_agent *a, struct node_of of)
+{
+    struct cleaning *c = xcalloc(1, sizeof(*c));
+
+    c->agent = a;
+    c->of = of;
+    uv_engine_clean(a->engine, of, on_killed, c);
+}

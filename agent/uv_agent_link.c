@@ -25,7 +25,9 @@ static uint64_t random_below(uint64_t limit)
 {
     uint64_t value = 0;
 
-    (void)getrandom(&value, sizeof(value), GRND_NONBLOCK);
+    if (getrandom(&value, sizeof(value), GRND_NONBLOCK) < 0) {
+        value = uv_hrtime(); /* too early after the boot: spread is all that matters here */
+    }
     return value % limit;
 }
 

@@ -164,6 +164,8 @@ const struct uv_engine_events *uv_agent_start_events(struct attempt *at,
 
 /* ---- uv_agent_clean.c ---- */
 void uv_agent_clean_run(struct uv_agent *a, struct node_of of);
+/* A run that could not be taken up is killed by removing it. */
+void uv_agent_clean_kill(struct uv_agent *a, struct node_of of);
 void uv_agent_clean_give_back(struct attempt *at);
 
 /* ---- uv_agent_adopt.c ---- */

@@ -19,6 +19,7 @@
 
 struct uv_loop_s;
 struct net;
+struct net_port;
 
 #define NET_GATEWAY      0xa9fe0101u /* 169.254.1.1 */
 #define NET_PORTS_MAX    4096        /* published ports of a node */
@@ -34,6 +35,10 @@ struct net_config {
     unsigned block_prefix;
     unsigned mtu;            /* of the containers' links; 0: 1500 */
     const char *nft_program; /* NULL: nft, by PATH */
+    /* Ports published from the first moment, because after a restart of the agent they are in
+     * force already and shall stay so. As for net_publish. */
+    const struct net_port *ports;
+    unsigned n_ports;
 };
 
 /* One run of one container. */

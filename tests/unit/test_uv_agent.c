@@ -48,7 +48,7 @@ struct uv_engine {
 
 static struct uv_engine_run runs[RUNS_MAX];
 static unsigned starts, cleans;
-static bool fail_start, ignore_signals;
+static bool fail_start, fail_adopt, ignore_signals;
 
 static struct uv_engine_run *run_of(struct node_of of)
 {
@@ -210,7 +210,9 @@ int uv_engine_adopt(struct uv_engine *engine, const struct uv_engine_order *orde
     struct uv_engine_run *r = run_of(order->of);
 
     (void)engine;
-    (void)e;
+    if (fail_adopt) {
+        return err_say(e, EIO, "its record cannot be read");
+    }
     r->events = *events;
     r->held = true;
     *ret = r;
@@ -262,8 +264,12 @@ void uv_engine_clean(struct uv_engine *engine, struct node_of of, uv_engine_clea
     struct uv_engine_run *r = run_of(of);
 
     (void)engine;
-    ck_assert_ptr_nonnull(r);
-    ck_assert(!r->alive);
+    if (r == NULL) {
+        cb(arg, 0, NULL); /* nothing is left already */
+        return;
+    }
+    ck_assert(!r->alive || !r->held);
+    r->alive = false;
     r->clean = cb;
     r->clean_arg = arg;
 }
@@ -478,6 +484,11 @@ static bool is_done(void)
     return last.phase == NODE_PHASE_DONE;
 }
 
+static bool is_unknown(void)
+{
+    return last.phase == NODE_PHASE_UNKNOWN;
+}
+
 static bool is_waiting(void)
 {
     return last.phase == NODE_PHASE_WAITING && last.reason[0] != '\0';
@@ -490,7 +501,7 @@ static bool is_second_run(void)
 
 static void until_(bool (*what)(void), const char *name)
 {
-    uint64_t end = uv_hrtime() + 5000000000u;
+    uint64_t end = uv_hrtime() + 15000000000u;
 
     while (!what()) {
         (void)uv_run(&loop, UV_RUN_ONCE);
@@ -656,6 +667,25 @@ START_TEST(ended_meanwhile)
 }
 END_TEST
 
+/* What runs and cannot be taken up is told as unknown, left alone, and goes when it shall. */
+START_TEST(not_taken_up)
+{
+    uint64_t incarnation;
+
+    load_image("docker.io/library/box:latest");
+    incarnation = add("lost", RESTART_ANY);
+    until(is_running);
+    close_agent();
+    fail_adopt = true;
+    open_agent();
+    until(is_unknown);
+    ck_assert_str_eq(last.reason, "its record cannot be read");
+    ck_assert(run_of((struct node_of){incarnation, 1})->alive);
+    remove_and_check(incarnation);
+    ck_assert_uint_eq(starts, 1);
+}
+END_TEST
+
 /* Nobody has ordered it: removed. */
 START_TEST(stray)
 {
@@ -724,6 +754,7 @@ int main(void)
     tcase_add_test(tcase, stopped_and_killed);
     tcase_add_test(tcase, adopted);
     tcase_add_test(tcase, ended_meanwhile);
+    tcase_add_test(tcase, not_taken_up);
     tcase_add_test(tcase, stray);
     tcase_add_test(tcase, second_agent);
     tcase_add_test(tcase, names);

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WHERRY_AGENT_NET_RTNL_H
+#define WHERRY_AGENT_NET_RTNL_H
+
+/* Links, addresses, neighbours and routes of the kernel, by rtnetlink. Calls are blocking: the
+ * kernel does what a message says while it is sent, so nothing is ever waited for. Every error
+ * names the step, and what the kernel says about it beyond a number. Addresses are IPv4 in host
+ * order. */
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+/* Marks the routes that are ours (RTA_PROTOCOL); which of us, says their metric. */
+#define RTNL_PROTOCOL 87
+
+/* Opens a socket in the calling thread's network namespace. */
+int rtnl_open(struct err *e);
+
+/* A link between this namespace and another: the host's end and the container's `eth0`. */
+struct rtnl_veth {
+    const char *name;  /* of the host's end, shorter than IFNAMSIZ */
+    const char *alias; /* for people */
+    uint32_t address;
+    uint32_t gateway;
+    unsigned mtu;
+    int netns_fd;
+};
+
+/* Lays it, with addresses, routes and permanent neighbours on both ends and `lo` up beyond. All
+ * or nothing. -EEXIST: there is a link of that name. */
+int rtnl_veth_add(int fd, const struct rtnl_veth *veth, struct err *e);
+
+/* Returns 0 too when there is none. */
+int rtnl_link_del(int fd, const char *name, struct err *e);
+
+/* Calls back for each veth whose name begins with `prefix`; do not change links from inside. */
+typedef void (*rtnl_link_cb)(void *arg, const char *name);
+int rtnl_links(int fd, const char *prefix, rtnl_link_cb cb, void *arg, struct err *e);
+
+struct rtnl_route {
+    uint32_t dst;
+    unsigned prefix;
+    uint32_t via;    /* 0: unreachable, the end of the world for what is not more specific */
+    uint32_t metric; /* not 0 */
+};
+
+/* Adds it, or replaces the one of the same destination and metric. */
+int rtnl_route_set(int fd, const struct rtnl_route *route, struct err *e);
+
+/* Returns 0 too when there is none. */
+int rtnl_route_del(int fd, const struct rtnl_route *route, struct err *e);
+
+/* Calls back for each route of RTNL_PROTOCOL and this metric. */
+typedef void (*rtnl_route_cb)(void *arg, const struct rtnl_route *route);
+int rtnl_routes(int fd, uint32_t metric, rtnl_route_cb cb, void *arg, struct err *e);
+
+#endif

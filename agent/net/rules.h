@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WHERRY_AGENT_NET_RULES_H
+#define WHERRY_AGENT_NET_RULES_H
+
+/* The words for `nft`: one table, whose chains never change, and four maps, whose elements do. One
+ * command ends with ';', one text without a newline is one transaction. Pure.
+ *
+ * A published port is two lookups: `w_any` (or `w_one` by host address) leads to the chain for its
+ * number of backends, which draws a number below it and finds that backend in `w_any_to`
+ * (`w_one_to`). So only elements ever change, but for the chain of a number not met before. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/net/net.h"
+#include "common/buf.h"
+
+#define RULES_NAME_MAX 64
+
+struct rules_config {
+    char table[RULES_NAME_MAX];
+    char links[16]; /* what our veths' names begin with */
+    uint32_t range;
+    unsigned range_prefix;
+    uint32_t block;
+    unsigned block_prefix;
+};
+
+/* Which chains are there: one bit for each number of backends, [1] for ports of one address. */
+struct rules_chains {
+    bool known[2][NET_BACKENDS_MAX + 1];
+};
+
+/* Replaces the table, whatever was in it, by one without ports. */
+void rules_table(const struct rules_config *c, struct buf *ret);
+
+void rules_remove(const struct rules_config *c, struct buf *ret);
+
+/* Publishes one port or takes it back. A port without backends has no rules. */
+void rules_port_add(const struct rules_config *c, const struct net_port *p,
+                    struct rules_chains *chains, struct buf *ret);
+void rules_port_del(const struct rules_config *c, const struct net_port *p, struct buf *ret);
+
+#endif

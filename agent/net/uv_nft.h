@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WHERRY_AGENT_NET_UV_NFT_H
+#define WHERRY_AGENT_NET_UV_NFT_H
+
+/* One nftables table kept as it shall be, through one long-lived `nft -j -i` child. A text is one
+ * transaction, all or nothing; it is followed by a `list tables`, whose answer means done, and an
+ * error before it refused. If the child is silent or dies, another one is started. If somebody
+ * else changes the table (the kernel tells, with the socket that did it), or a change is refused
+ * because the table is not what we think, the whole table is asserted again in one transaction, so
+ * that there is no moment without rules. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/err.h"
+
+struct uv_loop_s;
+struct uv_nft;
+
+struct uv_nft_config {
+    struct uv_loop_s *loop;
+    const char *program; /* borrowed for its life */
+    const char *table;   /* its name in the family inet; copied */
+    /* Appends the transaction that replaces the table by what it shall be now. */
+    void (*whole)(void *arg, struct buf *ret);
+    /* Everything up to change number `seq` is in force (0) or was refused. */
+    void (*done)(void *arg, uint64_t seq, int status, const struct err *e);
+    void *arg;
+};
+
+/* Starts the child and asserts the table, for which it waits (a few milliseconds, at most two
+ * seconds), because nothing may run without it. */
+int uv_nft_create(const struct uv_nft_config *config, struct uv_nft **ret, struct err *e);
+
+/* Puts a transaction after those that wait; commands end with "; ", no newline. What it does must
+ * be in `whole` from now on. Gives its number; `done` comes later, never from inside. */
+uint64_t uv_nft_change(struct uv_nft *n, const char *commands);
+
+/* `last` (may be NULL) is the last transaction; then the child ends. No `done` from now on. */
+void uv_nft_close(struct uv_nft *n, const char *last, void (*closed)(void *arg), void *arg);
+
+/* How often the table was asserted again because somebody else had changed it. */
+unsigned uv_nft_restored(const struct uv_nft *n);
+
+/* Of the child now; 0: none. For tests. */
+int uv_nft_pid(const struct uv_nft *n);
+
+#endif

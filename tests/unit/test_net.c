@@ -1,0 +1,922 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The network of a node, in namespaces of the test's own: `host` is where the agent lives, `far`
+ * another host on its link, the others are containers. Servers and clients are sockets of this
+ * process in those namespaces; the kernel completes a connection before anybody accepts it. */
+#include "agent/net/net.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "agent/net/netns.h"
+#include "common/cleanup.h"
+
+#define HOST_ADDRESS 0xc6336401u /* 198.51.100.1 */
+#define FAR_ADDRESS  0xc6336402u
+#define BLOCK        0x0a800400u /* 10.128.4.0 */
+#define CONTAINERS   3
+#define WAIT_MS      1000
+#define BLOCKED_MS   300 /* how long a connection is tried that must not succeed */
+
+extern char **environ;
+
+static struct {
+    uv_loop_t loop;
+    struct net *net;
+    int host;
+    int far;
+    int cell[CONTAINERS];
+    uint32_t address[CONTAINERS];
+    bool closed;
+    int status;
+    unsigned answers;
+} t;
+
+/* ---- the machine ---- */
+
+/* Runs a line of shell in the host's namespace; returns its exit status. */
+static int shell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static int shell(const char *fmt, ...)
+{
+    char line[512];
+    char *args[] = {(char *)"/bin/sh", (char *)"-c", line, NULL};
+    va_list ap;
+    pid_t pid;
+    int status = 0;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    ck_assert_int_eq(posix_spawn(&pid, "/bin/sh", NULL, NULL, args, environ), 0);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+}
+
+static void must(int status)
+{
+    ck_assert_int_eq(status, 0);
+}
+
+static int own_netns(void)
+{
+    int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+
+    ck_assert_int_ge(fd, 0);
+    return fd;
+}
+
+static int new_netns(void)
+{
+    int home = own_netns();
+    int made;
+
+    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
+    made = own_netns();
+    ck_assert_int_eq(setns(home, CLONE_NEWNET), 0);
+    (void)close(home);
+    return made;
+}
+
+static void make_hosts(void)
+{
+    int pid = (int)getpid();
+
+    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
+    t.host = own_netns();
+    t.far = new_netns();
+    must(shell("ip link set lo up && ip link add up0 type veth peer name up1 &&"
+               "ip link set up1 netns /proc/%d/fd/%d && ip addr add 198.51.100.1/24 dev up0 &&"
+               "ip link set up0 up && ip route add default via 198.51.100.2",
+               pid, t.far));
+    must(shell("nsenter --net=/proc/%d/fd/%d sh -c 'ip link set lo up;"
+               "ip addr add 198.51.100.2/24 dev up1; ip link set up1 up'",
+               pid, t.far));
+    for (unsigned i = 0; i < CONTAINERS; i++) {
+        t.cell[i] = new_netns();
+    }
+}
+
+static struct net_config config(void)
+{
+    return (struct net_config){
+        .suffix = "test",
+        .range = 0x0a800000u,
+        .range_prefix = 9,
+        .block = BLOCK,
+        .block_prefix = 22,
+    };
+}
+
+static void open_net(void)
+{
+    struct net_config c = config();
+    struct err e = {0};
+    int rc = net_create(&t.loop, &c, &t.net, &e);
+
+    ck_assert_msg(rc == 0, "%s", e.text);
+}
+
+static void setup(void)
+{
+    ck_assert_int_eq(uv_loop_init(&t.loop), 0);
+    make_hosts();
+    open_net();
+}
+
+static void attach(unsigned i)
+{
+    struct net_id id = {.incarnation = 100 + i, .run = 1};
+    struct err e = {0};
+
+    ck_assert_msg(net_reserve(t.net, &t.address[i], &e) == 0, "%s", e.text);
+    ck_assert_msg(net_attach(t.net, id, t.cell[i], t.address[i], &e) == 0, "%s", e.text);
+}
+
+static void setup_attached(void)
+{
+    setup();
+    for (unsigned i = 0; i < CONTAINERS; i++) {
+        attach(i);
+    }
+}
+
+static void on_closed(void *arg)
+{
+    (void)arg;
+    t.closed = true;
+}
+
+static void close_net(bool remove)
+{
+    t.closed = false;
+    net_close(t.net, remove, on_closed, NULL);
+    while (!t.closed) {
+        (void)uv_run(&t.loop, UV_RUN_ONCE);
+    }
+    t.net = NULL;
+}
+
+/* Nothing of ours may be left, whatever was in between. */
+static void teardown(void)
+{
+    if (t.net != NULL) {
+        close_net(true);
+    }
+    (void)uv_run(&t.loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(uv_loop_close(&t.loop), 0);
+    ck_assert_int_eq(shell("ip -o link | grep -q ' wh'"), 1);
+    ck_assert_int_eq(shell("nft list tables | grep -q wherry"), 1);
+    ck_assert_int_eq(shell("ip route show proto 87 | grep -q ."), 1);
+    ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+    ck_assert_int_eq(errno, ECHILD);
+}
+
+/* ---- time ---- */
+
+static void on_tick(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
+static uint64_t now_ms(void)
+{
+    return uv_hrtime() / 1000000;
+}
+
+/* Runs the loop until the word is true, or the time is over; returns whether it came true. */
+static bool run_until(bool (*word)(void), unsigned ms)
+{
+    uint64_t end = now_ms() + ms;
+    uv_timer_t tick;
+    bool result;
+
+    (void)uv_timer_init(&t.loop, &tick);
+    (void)uv_timer_start(&tick, on_tick, 5, 5);
+    while (!(result = word()) && now_ms() < end) {
+        (void)uv_run(&t.loop, UV_RUN_ONCE);
+    }
+    uv_close((uv_handle_t *)&tick, NULL);
+    (void)uv_run(&t.loop, UV_RUN_NOWAIT);
+    return result;
+}
+
+static bool never(void)
+{
+    return false;
+}
+
+/* ---- publishing ---- */
+
+static void on_published(void *arg, int status, const struct err *e)
+{
+    (void)arg;
+    t.status = status;
+    t.answers++;
+    if (status < 0 && status != -ECANCELED) {
+        (void)fprintf(stderr, "published: %s\n", e->text);
+    }
+}
+
+static bool answered(void)
+{
+    return t.answers > 0;
+}
+
+static void publish(const struct net_port *ports, unsigned n)
+{
+    struct err e = {0};
+
+    t.answers = 0;
+    ck_assert_msg(net_publish(t.net, ports, n, on_published, NULL, &e) == 0, "%s", e.text);
+    ck_assert_uint_eq(t.answers, 0);
+    ck_assert(run_until(answered, WAIT_MS));
+    ck_assert_int_eq(t.status, 0);
+}
+
+/* ---- traffic ---- */
+
+static struct sockaddr_in name_of(uint32_t address, uint16_t port)
+{
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(address)};
+}
+
+static int make_socket(int ns, int type, unsigned timeout_ms)
+{
+    struct timeval tv = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+    int one = 1;
+    int fd = netns_socket(ns, AF_INET, type, 0, NULL);
+
+    ck_assert_int_ge(fd, 0);
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    return fd;
+}
+
+static int serve(int ns, int type, uint16_t port)
+{
+    struct sockaddr_in name = name_of(INADDR_ANY, port);
+    int fd = make_socket(ns, type, WAIT_MS);
+
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
+    if (type == SOCK_STREAM) {
+        ck_assert_int_eq(listen(fd, 64), 0);
+    }
+    return fd;
+}
+
+/* Gives a connected socket, or -1. */
+static int dial(int ns, uint32_t address, uint16_t port, unsigned timeout_ms)
+{
+    struct sockaddr_in name = name_of(address, port);
+    int fd = make_socket(ns, SOCK_STREAM, timeout_ms);
+
+    if (connect(fd, (struct sockaddr *)&name, sizeof(name)) < 0) {
+        (void)close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* Connects, accepts and sends a word either way. Gives who the server saw, 0: no connection. */
+static uint32_t visit(int ns, uint32_t address, uint16_t port, int server)
+{
+    struct sockaddr_in from;
+    socklen_t len = sizeof(from);
+    auto_close int client = dial(ns, address, port, WAIT_MS);
+    auto_close int accepted = -1;
+    char byte = 0;
+
+    if (client < 0) {
+        return 0;
+    }
+    accepted = accept4(server, (struct sockaddr *)&from, &len, SOCK_CLOEXEC);
+    ck_assert_int_ge(accepted, 0);
+    ck_assert_int_eq(send(client, "?", 1, 0), 1);
+    ck_assert_int_eq(recv(accepted, &byte, 1, 0), 1);
+    ck_assert_int_eq(send(accepted, "!", 1, 0), 1);
+    ck_assert_int_eq(recv(client, &byte, 1, 0), 1);
+    ck_assert_int_eq(byte, '!');
+    return ntohl(from.sin_addr.s_addr);
+}
+
+static void refuse(int ns, uint32_t address, uint16_t port)
+{
+    int fd = dial(ns, address, port, BLOCKED_MS);
+
+    ck_assert_msg(fd < 0, "%x:%u answers", address, (unsigned)port);
+}
+
+/* Asks by a datagram and returns who the server saw; 0: no answer. */
+static uint32_t ask(int ns, uint32_t address, uint16_t port, int server)
+{
+    struct sockaddr_in to = name_of(address, port);
+    struct sockaddr_in from;
+    socklen_t len = sizeof(from);
+    auto_close int client = make_socket(ns, SOCK_DGRAM, WAIT_MS);
+    char byte = 0;
+
+    ck_assert_int_eq(connect(client, (struct sockaddr *)&to, sizeof(to)), 0);
+    if (send(client, "?", 1, 0) != 1 ||
+        recvfrom(server, &byte, 1, 0, (struct sockaddr *)&from, &len) != 1) {
+        return 0;
+    }
+    ck_assert_int_eq(sendto(server, "!", 1, 0, (struct sockaddr *)&from, len), 1);
+    ck_assert_int_eq(recv(client, &byte, 1, 0), 1);
+    ck_assert_int_eq(byte, '!');
+    return ntohl(from.sin_addr.s_addr);
+}
+
+/* ---- configuration ---- */
+
+static void refuses(const struct net_config *c, const char *part)
+{
+    struct net *net = NULL;
+    struct err e = {0};
+
+    ck_assert_int_eq(net_create(&t.loop, c, &net, &e), -EINVAL);
+    ck_assert_msg(strstr(e.text, part) != NULL, "%s", e.text);
+    ck_assert_ptr_null(net);
+}
+
+START_TEST(a_bad_configuration_is_refused)
+{
+    struct net_config c = config();
+
+    c.suffix = "Bad";
+    refuses(&c, "suffix");
+    c = config();
+    c.block = 0x0a000000u;
+    refuses(&c, "not inside");
+    c = config();
+    c.block += 1;
+    refuses(&c, "node block");
+    c = config();
+    c.block_prefix = 31;
+    refuses(&c, "possible");
+    c = config();
+    c.mtu = 10;
+    refuses(&c, "mtu");
+}
+END_TEST
+
+START_TEST(nft_that_is_not_there_is_an_error)
+{
+    struct net_config c = config();
+    struct net *net = NULL;
+    struct err e = {0};
+
+    c.suffix = "other";
+    c.nft_program = "/nonexistent/nft";
+    ck_assert_int_eq(net_create(&t.loop, &c, &net, &e), -ENOENT);
+    c.nft_program = "/bin/true";
+    ck_assert_int_lt(net_create(&t.loop, &c, &net, &e), 0);
+    ck_assert(!run_until(never, 50));
+}
+END_TEST
+
+/* ---- addresses and links ---- */
+
+START_TEST(addresses_are_given_once_until_the_block_is_used_up)
+{
+    struct net_config c = config();
+    struct net *small = NULL;
+    struct err e = {0};
+    uint32_t seen = 0;
+    uint32_t a;
+
+    c.suffix = "small";
+    c.block_prefix = 29;
+    ck_assert_int_eq(net_create(&t.loop, &c, &small, &e), 0);
+    for (unsigned i = 0; i < 6; i++) {
+        ck_assert_int_eq(net_reserve(small, &a, &e), 0);
+        ck_assert(a > BLOCK && a < BLOCK + 7);
+        ck_assert((seen >> (a - BLOCK) & 1) == 0);
+        seen |= 1u << (a - BLOCK);
+    }
+    ck_assert_int_eq(net_reserve(small, &a, &e), -ENOSPC);
+    ck_assert_int_eq(net_detach(small, (struct net_id){1, 1}, BLOCK + 3, &e), 0);
+    ck_assert_int_eq(net_reserve(small, &a, &e), 0);
+    ck_assert_uint_eq(a, BLOCK + 3);
+    t.closed = false;
+    net_close(small, true, on_closed, NULL);
+    while (!t.closed) {
+        (void)uv_run(&t.loop, UV_RUN_ONCE);
+    }
+}
+END_TEST
+
+START_TEST(a_container_has_an_address_a_way_out_and_nothing_else)
+{
+    auto_close int server = serve(t.cell[1], SOCK_STREAM, 80);
+    int pid = (int)getpid();
+
+    must(shell("nsenter --net=/proc/%d/fd/%d sh -ec '"
+               "ip -o -4 addr show dev eth0 | grep -q \"inet 10.128.4.1/32\";"
+               "ip route | grep -q \"default via 169.254.1.1 dev eth0\";"
+               "ip neigh show 169.254.1.1 | grep -q PERMANENT;"
+               "ip -o link show lo | grep -q \"<.*UP.*>\";"
+               "test -z \"$(ip -6 -o addr show dev eth0)\"'",
+               pid, t.cell[0]));
+    must(shell("ip route show 10.128.4.1 | grep -q ' dev wh'"));
+    must(shell("ip neigh show 10.128.4.1 | grep -q PERMANENT"));
+    must(shell("ip -o link | grep -q 'alias wherry test 64 run 1'"));
+    ck_assert_uint_eq(visit(t.host, t.address[1], 80, server), HOST_ADDRESS);
+}
+END_TEST
+
+START_TEST(detaching_is_idempotent_and_frees_the_address)
+{
+    struct net_id id = {.incarnation = 100, .run = 1};
+    struct err e = {0};
+
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_int_eq(net_detach(t.net, id, t.address[0], &e), 0);
+    }
+    ck_assert_int_eq(shell("ip route show 10.128.4.1 | grep -q wh"), 1);
+    ck_assert_int_eq(shell("nsenter --net=/proc/%d/fd/%d ip link show eth0 2>/dev/null >&2",
+                           (int)getpid(), t.cell[0]),
+                     1);
+    attach(0);
+    ck_assert_uint_eq(t.address[0], BLOCK + 4); /* not the one that was just given back */
+}
+END_TEST
+
+START_TEST(a_failed_attach_leaves_nothing)
+{
+    struct net_id id = {.incarnation = 7, .run = 1};
+    struct err e = {0};
+    auto_close int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    uint32_t a;
+
+    ck_assert_int_eq(net_reserve(t.net, &a, &e), 0);
+    ck_assert_int_lt(net_attach(t.net, id, null, a, &e), 0);
+    ck_assert_ptr_nonnull(strstr(e.text, "network"));
+    /* there is an eth0 beyond already: the link cannot be made */
+    must(shell("nsenter --net=/proc/%d/fd/%d ip link add eth0 type veth peer name x", (int)getpid(),
+               t.cell[0]));
+    ck_assert_int_eq(net_attach(t.net, id, t.cell[0], a, &e), -EEXIST);
+    /* the address has a route already: the last step fails */
+    must(shell("ip route add 10.128.4.1/32 dev lo"));
+    ck_assert_int_eq(net_attach(t.net, id, t.cell[1], a, &e), -EEXIST);
+    ck_assert_msg(strstr(e.text, "route") != NULL, "%s", e.text);
+    ck_assert_int_eq(shell("ip -o link | grep -q ' wh'"), 1);
+    ck_assert_int_eq(shell("nsenter --net=/proc/%d/fd/%d ip link show eth0 2>/dev/null >&2",
+                           (int)getpid(), t.cell[1]),
+                     1);
+    must(shell("ip route del 10.128.4.1/32 dev lo"));
+    ck_assert_int_eq(net_attach(t.net, id, t.cell[1], a, &e), 0);
+    ck_assert_int_eq(net_attach(t.net, id, t.cell[2], a, &e), -EEXIST); /* one run, one link */
+}
+END_TEST
+
+START_TEST(what_is_attached_is_adopted_and_strays_are_removed)
+{
+    struct net_found found[] = {
+        {.id = {.incarnation = 100, .run = 1}, .address = t.address[0]},
+        {.id = {.incarnation = 101, .run = 1}, .address = t.address[1]},
+        {.id = {.incarnation = 900, .run = 1}, .address = t.address[1]},
+        {.id = {.incarnation = 901, .run = 1}, .address = 0x0a990001u},
+    };
+    auto_close int server = serve(t.cell[0], SOCK_STREAM, 80);
+    struct err e = {0};
+    uint32_t a;
+
+    close_net(false);
+    ck_assert_uint_ne(visit(t.host, t.address[0], 80, server), 0);
+    open_net();
+    ck_assert_int_eq(net_adopt(t.net, found, 2, &e), 0);
+    ck_assert_int_eq(shell("ip -o link | grep -c ' wh' | grep -qx 2"), 0);
+    ck_assert_uint_ne(visit(t.host, t.address[0], 80, server), 0);
+    for (unsigned i = 0; i < 1020; i++) {
+        ck_assert_int_eq(net_reserve(t.net, &a, &e), 0);
+        ck_assert(a != t.address[0] && a != t.address[1]);
+    }
+    ck_assert_int_eq(net_reserve(t.net, &a, &e), -ENOSPC);
+
+    close_net(false);
+    open_net();
+    ck_assert_int_eq(net_adopt(t.net, found, 3, &e), -EADDRINUSE);
+    close_net(false);
+    open_net();
+    ck_assert_int_eq(net_adopt(t.net, found + 2, 2, &e), -ERANGE);
+    ck_assert_int_eq(shell("ip -o link | grep -q ' wh'"), 1);
+}
+END_TEST
+
+START_TEST(attaching_is_quick)
+{
+    enum { ROUNDS = 200 };
+    struct net_id id = {.incarnation = 5000, .run = 0};
+    uint64_t spent = 0;
+    uint64_t longest = 0;
+    struct err e = {0};
+    uint32_t a;
+
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        auto_close int cell = new_netns();
+        uint64_t began = uv_hrtime();
+        uint64_t took;
+
+        id.run = i;
+        ck_assert_int_eq(net_reserve(t.net, &a, &e), 0);
+        ck_assert_msg(net_attach(t.net, id, cell, a, &e) == 0, "%s", e.text);
+        took = uv_hrtime() - began;
+        spent += took;
+        longest = took > longest ? took : longest;
+    }
+    (void)fprintf(stderr, "attach: %.3f ms on average, %.3f ms at most\n",
+                  (double)spent / ROUNDS / 1e6, (double)longest / 1e6);
+}
+END_TEST
+
+/* ---- published ports ---- */
+
+static void publish_web(unsigned n_backends)
+{
+    struct net_backend backends[CONTAINERS];
+    struct net_port ports[] = {
+        {.port = 8080, .backends = backends, .n_backends = n_backends},
+        {.port = 8053, .udp = true, .backends = backends, .n_backends = 1},
+    };
+
+    for (unsigned i = 0; i < CONTAINERS; i++) {
+        backends[i] = (struct net_backend){.address = t.address[i], .port = 80};
+    }
+    publish(ports, 2);
+}
+
+START_TEST(a_published_port_is_reached_from_everywhere)
+{
+    auto_close int server = serve(t.cell[0], SOCK_STREAM, 80);
+    auto_close int datagrams = serve(t.cell[0], SOCK_DGRAM, 80);
+
+    refuse(t.far, HOST_ADDRESS, 8080);
+    publish_web(1);
+    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
+    ck_assert_uint_eq(visit(t.host, HOST_ADDRESS, 8080, server), HOST_ADDRESS);
+    ck_assert_uint_eq(visit(t.host, INADDR_LOOPBACK, 8080, server), NET_GATEWAY);
+    ck_assert_uint_eq(visit(t.cell[0], HOST_ADDRESS, 8080, server), NET_GATEWAY); /* itself */
+    ck_assert_uint_eq(visit(t.cell[1], HOST_ADDRESS, 8080, server), NET_GATEWAY);
+    ck_assert_uint_eq(ask(t.far, HOST_ADDRESS, 8053, datagrams), FAR_ADDRESS);
+    ck_assert_uint_eq(ask(t.host, INADDR_LOOPBACK, 8053, datagrams), NET_GATEWAY);
+    ck_assert_uint_eq(ask(t.cell[0], HOST_ADDRESS, 8053, datagrams), NET_GATEWAY);
+    refuse(t.host, INADDR_LOOPBACK + 52, 8080); /* 127.0.0.53 */
+    publish(NULL, 0);
+    refuse(t.far, HOST_ADDRESS, 8080);
+    refuse(t.host, INADDR_LOOPBACK, 8080);
+}
+END_TEST
+
+START_TEST(backends_share_and_come_and_go)
+{
+    int server[CONTAINERS];
+    unsigned hits[CONTAINERS] = {0};
+
+    for (unsigned i = 0; i < CONTAINERS; i++) {
+        server[i] = serve(t.cell[i], SOCK_STREAM, 80);
+        must(fcntl(server[i], F_SETFL, O_NONBLOCK));
+    }
+    publish_web(2);
+    for (unsigned n = 0; n < 60; n++) {
+        int fd = dial(t.far, HOST_ADDRESS, 8080, WAIT_MS);
+
+        ck_assert_int_ge(fd, 0);
+        for (unsigned i = 0; i < CONTAINERS; i++) {
+            int got = accept4(server[i], NULL, NULL, SOCK_CLOEXEC);
+
+            hits[i] += got >= 0;
+            if (got >= 0) {
+                (void)close(got);
+            }
+        }
+        (void)close(fd);
+    }
+    ck_assert_uint_eq(hits[0] + hits[1], 60);
+    ck_assert(hits[0] >= 10 && hits[1] >= 10);
+    ck_assert_uint_eq(hits[2], 0);
+    publish_web(3);
+    publish_web(1);
+    for (unsigned i = 0; i < CONTAINERS; i++) {
+        (void)close(server[i]);
+    }
+    server[0] = serve(t.cell[0], SOCK_STREAM, 80);
+    for (unsigned n = 0; n < 10; n++) {
+        ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8080, server[0]), FAR_ADDRESS);
+    }
+    (void)close(server[0]);
+    ck_assert_uint_eq(net_restored(t.net), 0);
+}
+END_TEST
+
+START_TEST(a_port_of_one_address_is_reached_by_that_only)
+{
+    auto_close int first = serve(t.cell[0], SOCK_STREAM, 80);
+    auto_close int second = serve(t.cell[1], SOCK_STREAM, 80);
+    struct net_backend a = {.address = t.address[0], .port = 80};
+    struct net_backend b = {.address = t.address[1], .port = 80};
+    struct net_port ports[] = {
+        {.port = 81, .host_ip = INADDR_LOOPBACK, .backends = &a, .n_backends = 1},
+        {.port = 82, .host_ip = HOST_ADDRESS, .backends = &a, .n_backends = 1},
+        {.port = 83, .host_ip = HOST_ADDRESS, .backends = &a, .n_backends = 1},
+        {.port = 83, .backends = &b, .n_backends = 1},
+    };
+
+    publish(ports, 4);
+    ck_assert_uint_eq(visit(t.host, INADDR_LOOPBACK, 81, first), NET_GATEWAY);
+    refuse(t.far, HOST_ADDRESS, 81);
+    refuse(t.host, INADDR_LOOPBACK, 82);
+    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 82, first), FAR_ADDRESS);
+    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 83, first), FAR_ADDRESS);
+    ck_assert_uint_eq(visit(t.host, INADDR_LOOPBACK, 83, second), NET_GATEWAY);
+}
+END_TEST
+
+START_TEST(ports_that_make_no_sense_are_refused)
+{
+    struct net_backend stranger = {.address = 0x08080808u, .port = 80};
+    struct net_backend own = {.address = t.address[0], .port = 80};
+    struct net_port twice[] = {{.port = 90, .backends = &own, .n_backends = 1},
+                               {.port = 90, .backends = &own, .n_backends = 1}};
+    struct net_port zero = {.port = 0, .backends = &own, .n_backends = 1};
+    struct net_port foreign = {.port = 91, .backends = &stranger, .n_backends = 1};
+    struct err e = {0};
+
+    ck_assert_int_eq(net_publish(t.net, twice, 2, NULL, NULL, &e), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(e.text, "90/tcp"));
+    ck_assert_int_eq(net_publish(t.net, &zero, 1, NULL, NULL, &e), -EINVAL);
+    ck_assert_int_eq(net_publish(t.net, &foreign, 1, NULL, NULL, &e), -EINVAL);
+    ck_assert_int_eq(net_publish(t.net, &foreign, NET_PORTS_MAX + 1, NULL, NULL, &e), -E2BIG);
+}
+END_TEST
+
+START_TEST(many_ports_at_once)
+{
+    enum { MANY = 2000 };
+    struct net_backend own = {.address = t.address[0], .port = 80};
+    struct net_port *ports = xcalloc(MANY, sizeof(*ports));
+    auto_close int server = serve(t.cell[0], SOCK_STREAM, 80);
+    uint64_t began = now_ms();
+
+    for (unsigned i = 0; i < MANY; i++) {
+        ports[i] =
+            (struct net_port){.port = (uint16_t)(10000 + i), .backends = &own, .n_backends = 1};
+    }
+    publish(ports, MANY);
+    (void)fprintf(stderr, "%d ports in %llu ms\n", MANY, (unsigned long long)(now_ms() - began));
+    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 11999, server), FAR_ADDRESS);
+    began = now_ms();
+    publish(ports, MANY - 1);
+    (void)fprintf(stderr, "one less in %llu ms\n", (unsigned long long)(now_ms() - began));
+    refuse(t.far, HOST_ADDRESS, 11999);
+    free(ports);
+}
+END_TEST
+
+START_TEST(closing_calls_back_and_ports_stay)
+{
+    auto_close int server = serve(t.cell[0], SOCK_STREAM, 80);
+    struct net_backend own = {.address = t.address[0], .port = 80};
+    struct net_port port = {.port = 8080, .backends = &own, .n_backends = 1};
+    struct net_config c = config();
+    struct err e = {0};
+
+    publish(&port, 1);
+    t.answers = 0;
+    ck_assert_int_eq(net_publish(t.net, NULL, 0, on_published, NULL, &e), 0);
+    close_net(false);
+    ck_assert_uint_eq(t.answers, 1);
+    ck_assert_int_eq(t.status, -ECANCELED);
+    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
+    c.ports = &port;
+    c.n_ports = 1;
+    ck_assert_int_eq(net_create(&t.loop, &c, &t.net, &e), 0);
+    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
+}
+END_TEST
+
+/* ---- what must not pass ---- */
+
+START_TEST(containers_reach_neither_each_other_nor_the_host)
+{
+    auto_close int other = serve(t.cell[1], SOCK_STREAM, 80);
+    auto_close int of_host = serve(t.host, SOCK_STREAM, 22);
+    auto_close int of_far = serve(t.far, SOCK_STREAM, 25);
+
+    must(shell("ip addr add 127.0.0.9/8 dev lo; ip addr add 169.254.169.254/32 dev up0"));
+    must(shell("nsenter --net=/proc/%d/fd/%d ip addr add 169.254.169.253/32 dev up1", (int)getpid(),
+               t.far));
+    must(shell("ip route add 169.254.169.253 dev up0"));
+    refuse(t.cell[0], t.address[1], 80);
+    refuse(t.cell[0], HOST_ADDRESS, 22);
+    refuse(t.cell[0], NET_GATEWAY, 22);
+    refuse(t.cell[0], 0xa9fea9feu, 22);
+    refuse(t.cell[0], 0xa9fea9fdu, 25);
+    refuse(t.far, t.address[1], 80); /* no way there, but even so: */
+    must(shell("nsenter --net=/proc/%d/fd/%d ip route add 10.128.0.0/9 via 198.51.100.1",
+               (int)getpid(), t.far));
+    refuse(t.far, t.address[1], 80);
+    ck_assert_uint_eq(visit(t.cell[0], FAR_ADDRESS, 25, of_far), HOST_ADDRESS); /* outwards */
+    ck_assert_uint_eq(visit(t.host, t.address[1], 80, other), HOST_ADDRESS);
+}
+END_TEST
+
+/* Sends one datagram from a container by an address of its own choice. */
+static ssize_t send_from(unsigned cell, uint32_t source, uint32_t to, uint16_t port)
+{
+    struct sockaddr_in from = name_of(source, 0);
+    struct sockaddr_in name = name_of(to, port);
+    auto_close int fd = make_socket(t.cell[cell], SOCK_DGRAM, BLOCKED_MS);
+
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+    return sendto(fd, "!", 1, 0, (struct sockaddr *)&name, sizeof(name));
+}
+
+START_TEST(a_borrowed_source_address_is_dropped)
+{
+    struct timeval tv = {.tv_usec = BLOCKED_MS * 1000};
+    auto_close int server = serve(t.far, SOCK_DGRAM, 514);
+    char byte;
+
+    must(setsockopt(server, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)));
+    must(shell("nsenter --net=/proc/%d/fd/%d sh -c 'ip addr add 10.128.4.2/32 dev eth0;"
+               "ip addr add 203.0.113.5/32 dev eth0'",
+               (int)getpid(), t.cell[0]));
+    must(shell("sysctl -q -w net.ipv4.conf.all.rp_filter=0;"
+               "for f in /proc/sys/net/ipv4/conf/wh*/rp_filter; do echo 0 >$f; done"));
+    ck_assert_int_eq(send_from(0, t.address[1], FAR_ADDRESS, 514), 1);
+    ck_assert_int_eq(send_from(0, 0xcb007105u, FAR_ADDRESS, 514), 1);
+    ck_assert_int_eq(recv(server, &byte, 1, 0), -1);
+    ck_assert_int_eq(send_from(0, t.address[0], FAR_ADDRESS, 514), 1);
+    ck_assert_int_eq(recv(server, &byte, 1, 0), 1);
+}
+END_TEST
+
+START_TEST(the_hosts_loopback_is_out_of_reach)
+{
+    struct timeval tv = {.tv_usec = BLOCKED_MS * 1000};
+    auto_close int server = serve(t.host, SOCK_DGRAM, 631);
+    char byte;
+
+    must(setsockopt(server, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)));
+    must(shell("nsenter --net=/proc/%d/fd/%d sh -c '"
+               "ip route del table local local 127.0.0.0/8 dev lo; ip addr flush dev lo;"
+               "ip route del table local local 127.0.0.1 dev lo 2>/dev/null;"
+               "echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet;"
+               "ip route add 127.0.0.0/8 via 169.254.1.1 src 10.128.4.1'",
+               (int)getpid(), t.cell[0]));
+    (void)send_from(0, t.address[0], INADDR_LOOPBACK, 631);
+    ck_assert_int_eq(recv(server, &byte, 1, 0), -1);
+}
+END_TEST
+
+/* ---- somebody else's hands, and a child that dies ---- */
+
+static bool restored_once(void)
+{
+    return net_restored(t.net) == 1;
+}
+
+static bool restored_twice(void)
+{
+    return net_restored(t.net) == 2;
+}
+
+START_TEST(a_table_that_was_flushed_comes_back)
+{
+    auto_close int server = serve(t.cell[0], SOCK_STREAM, 80);
+
+    publish_web(1);
+    must(shell("nft flush ruleset"));
+    ck_assert(run_until(restored_once, 1000));
+    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
+    refuse(t.cell[0], t.address[1], 80);
+    must(shell("nft flush chain inet wherry_test w_forward"));
+    ck_assert(run_until(restored_twice, 1000));
+    must(shell("nft list chain inet wherry_test w_forward | grep -q drop"));
+    must(shell("nft add table inet other; nft delete table inet other"));
+    ck_assert(!run_until(never, 300));
+    ck_assert_uint_eq(net_restored(t.net), 2); /* nor by what is not ours, nor by ourselves */
+}
+END_TEST
+
+/* The child is the only process of ours. */
+static int child_of_ours(void)
+{
+    char path[64];
+    auto_fclose FILE *f = NULL;
+    int pid = 0;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)getpid(), (int)getpid());
+    f = fopen(path, "re");
+    if (f == NULL || fscanf(f, "%d", &pid) != 1) {
+        return 0;
+    }
+    return pid;
+}
+
+START_TEST(a_dead_or_silent_nft_is_replaced)
+{
+    auto_close int server = serve(t.cell[0], SOCK_STREAM, 80);
+    int pid = child_of_ours();
+
+    ck_assert_int_gt(pid, 0);
+    must(kill(pid, SIGKILL));
+    publish_web(1);
+    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
+    ck_assert_int_ne(child_of_ours(), pid);
+    pid = child_of_ours();
+    must(kill(pid, SIGSTOP));
+    publish(NULL, 0);
+    refuse(t.far, HOST_ADDRESS, 8080);
+    ck_assert_int_ne(child_of_ours(), pid);
+    ck_assert_uint_eq(net_restored(t.net), 0);
+}
+END_TEST
+
+/* ---- routes ---- */
+
+START_TEST(routes_to_other_nodes_are_made_complete)
+{
+    struct net_route routes[] = {
+        {.block = 0x0a800800u, .block_prefix = 22, .via = FAR_ADDRESS},
+        {.block = 0x0a800c00u, .block_prefix = 22, .via = 0xc6336403u},
+        {.block = 0x0a801000u, .block_prefix = 22, .via = 0xc0000201u}, /* not on our link */
+    };
+    struct err e = {0};
+
+    ck_assert_int_lt(net_routes(t.net, routes, 3, &e), 0);
+    must(shell("ip route | grep -q '10.128.8.0/22 via 198.51.100.2 dev up0 proto 87'"));
+    must(shell("ip route | grep -q '10.128.12.0/22 via 198.51.100.3'"));
+    must(shell("ip route | grep -q 'unreachable 10.128.4.0/22'"));
+    routes[0].via = 0xc6336404u;
+    ck_assert_int_eq(net_routes(t.net, routes, 1, &e), 0);
+    must(shell("ip route | grep -q '10.128.8.0/22 via 198.51.100.4'"));
+    ck_assert_int_eq(shell("ip route | grep -q '10.128.12.0/22'"), 1);
+    ck_assert_int_eq(shell("ip route | grep -q 'via 198.51.100.2 dev up0 proto 87'"), 1);
+    routes[0].block |= 1;
+    ck_assert_int_eq(net_routes(t.net, routes, 1, &e), -EINVAL);
+    must(shell("ip route | grep -q '10.128.8.0/22 via 198.51.100.4'"));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("net");
+    TCase *bare = tcase_create("bare");
+    TCase *attached = tcase_create("attached");
+    SRunner *r = srunner_create(s);
+    int failed;
+
+    if (geteuid() != 0) {
+        (void)fprintf(stderr, "needs root: network namespaces\n");
+        return 77;
+    }
+    tcase_add_checked_fixture(bare, setup, teardown);
+    tcase_set_timeout(bare, 30);
+    tcase_add_test(bare, a_bad_configuration_is_refused);
+    tcase_add_test(bare, nft_that_is_not_there_is_an_error);
+    tcase_add_test(bare, addresses_are_given_once_until_the_block_is_used_up);
+    tcase_add_test(bare, a_failed_attach_leaves_nothing);
+    tcase_add_test(bare, attaching_is_quick);
+    tcase_add_test(bare, routes_to_other_nodes_are_made_complete);
+    suite_add_tcase(s, bare);
+    tcase_add_checked_fixture(attached, setup_attached, teardown);
+    tcase_set_timeout(attached, 30);
+    tcase_add_test(attached, a_container_has_an_address_a_way_out_and_nothing_else);
+    tcase_add_test(attached, detaching_is_idempotent_and_frees_the_address);
+    tcase_add_test(attached, what_is_attached_is_adopted_and_strays_are_removed);
+    tcase_add_test(attached, a_published_port_is_reached_from_everywhere);
+    tcase_add_test(attached, backends_share_and_come_and_go);
+    tcase_add_test(attached, a_port_of_one_address_is_reached_by_that_only);
+    tcase_add_test(attached, ports_that_make_no_sense_are_refused);
+    tcase_add_test(attached, many_ports_at_once);
+    tcase_add_test(attached, closing_calls_back_and_ports_stay);
+    tcase_add_test(attached, containers_reach_neither_each_other_nor_the_host);
+    tcase_add_test(attached, a_borrowed_source_address_is_dropped);
+    tcase_add_test(attached, the_hosts_loopback_is_out_of_reach);
+    tcase_add_test(attached, a_table_that_was_flushed_comes_back);
+    tcase_add_test(attached, a_dead_or_silent_nft_is_replaced);
+    suite_add_tcase(s, attached);
+    srunner_run_all(r, CK_ENV);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed == 0 ? 0 : 1;
+}
