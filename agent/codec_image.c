@@ -256,7 +256,7 @@ void codec_image_layer_make(const struct index_layer *layer, Wherry__Image__Laye
     ret_msg->opaque = layer->opaque;
 }
 
-void codec_image_copy(const struct image *image, struct image *ret_image)
+static void copy_without_layers(const struct image *image, struct image *ret_image)
 {
     struct codec_image_msg msg;
     int rc;
@@ -265,6 +265,16 @@ void codec_image_copy(const struct image *image, struct image *ret_image)
     rc = codec_image_from_msg(&msg.image, ret_image, NULL);
     assert(rc == 0);
     codec_image_msg_finish(&msg);
+}
+
+void codec_image_copy(const struct image *image, struct image *ret_image)
+{
+    copy_without_layers(image, ret_image);
+    if (image->n_layers > 0) {
+        ret_image->layers = xcalloc(image->n_layers, sizeof(*ret_image->layers));
+        memcpy(ret_image->layers, image->layers, image->n_layers * sizeof(*ret_image->layers));
+        ret_image->n_layers = image->n_layers;
+    }
 }
 
 /* ---- the index ---- */
@@ -289,7 +299,7 @@ void codec_image_index_copy(const struct image_index *from, struct image_index *
         memcpy(to->layers, from->layers, from->n_layers * sizeof(*to->layers));
     }
     for (unsigned i = 0; i < from->n_images; i++) {
-        codec_image_copy(&from->images[i], &to->images[i]);
+        copy_without_layers(&from->images[i], &to->images[i]);
     }
 }
 

@@ -134,7 +134,8 @@ class World:
         return ok
 
     def equal(self, name, got, wanted, more=""):
-        return self.check(name, got == wanted, f"wanted {wanted!r}, got {got!r} {more}")
+        return self.check(name, got == wanted,
+                          f"wanted {repr(wanted)[:500]}, got {repr(got)[:500]} {more[-2000:]}")
 
     def case(self, function):
         """Runs one case; an exception is its failure and does not end the others."""

@@ -159,6 +159,7 @@ int uv_engine_prepare(struct uv_engine *engine, const struct uv_engine_order *or
     (void)e;
     ck_assert_uint_ne(order->ids, 0);
     ck_assert_ptr_nonnull(order->image);
+    ck_assert_uint_eq(order->image->n_layers, 1);
     ck_assert_ptr_null(run_of(order->of));
     while (r->used) {
         r++;
