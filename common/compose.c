@@ -57,6 +57,7 @@ static void expand_scalar(struct compose_reader *r, const struct compose_at *at,
         return;
     }
     node->text = compose_reader_copy(r, buf_text(&out));
+    node->plain = false; /* a variable without a value is empty text, not nothing */
 }
 
 /* Values, not keys. A node that several aliases name is done once: a second time would take "$$"

@@ -124,7 +124,7 @@ static void read_pairs(struct compose_reader *r, const struct compose_row *row,
     p.array = array;
     if (node->kind == COMPOSE_LIST) {
         read_pair_list(&p, at, node);
-    } else if (compose_reader_is_map(r, at, node)) {
+    } else if (compose_reader_is_map_or_list(r, at, node)) {
         read_pair_map(&p, at, node);
     }
 }

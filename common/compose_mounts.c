@@ -37,9 +37,11 @@ static bool set_source(const struct mounts *m, Wherry__Spec__Mount *mount)
         return mount->source[0] == '\0';
     }
     if (mount->source[0] == '\0') {
-        compose_reader_fail(m->r, m->at, m->node,
-                            "has no source: volumes without a name are not supported yet "
-                            "(allowed: NAME:PATH with NAME below the top-level \"volumes\")");
+        compose_reader_fail(m->r, m->at, m->node, "has no source%s",
+                            mount->type == WHERRY__SPEC__MOUNT_TYPE__MOUNT_BIND
+                                ? ": the path on the host"
+                                : ": volumes without a name are not supported yet (allowed: "
+                                  "NAME:PATH with NAME below the top-level \"volumes\")");
         return false;
     }
     if (mount->type == WHERRY__SPEC__MOUNT_TYPE__MOUNT_BIND) {

@@ -132,6 +132,16 @@ bool compose_reader_is_map(struct compose_reader *r, const struct compose_at *at
     return false;
 }
 
+bool compose_reader_is_map_or_list(struct compose_reader *r, const struct compose_at *at,
+                                   const struct compose_node *node)
+{
+    if (node->kind == COMPOSE_MAP || compose_tree_is_null(node)) {
+        return true;
+    }
+    compose_reader_fail(r, at, node, "is %s (allowed: a list or a mapping)", kind_of(node));
+    return false;
+}
+
 void *compose_reader_message(struct compose_reader *r, const ProtobufCMessageDescriptor *type)
 {
     ProtobufCMessage *message = compose_tree_alloc(&r->tree, type->sizeof_message);

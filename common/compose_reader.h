@@ -51,6 +51,10 @@ bool compose_reader_is_list(struct compose_reader *r, const struct compose_at *a
 bool compose_reader_is_map(struct compose_reader *r, const struct compose_at *at,
                            const struct compose_node *node);
 
+/* Whether it is a mapping, where a list is allowed too and has been looked for already. */
+bool compose_reader_is_map_or_list(struct compose_reader *r, const struct compose_at *at,
+                                   const struct compose_node *node);
+
 /* Makes an empty message in the arena. */
 void *compose_reader_message(struct compose_reader *r, const ProtobufCMessageDescriptor *type);
 /* Appends to a repeated field of messages or strings, given as its array and count. */

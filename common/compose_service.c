@@ -162,7 +162,7 @@ void compose_service_depends(struct compose_reader *r, const struct compose_row 
         read_dependency_list(r, up, node, service);
         return;
     }
-    if (!compose_reader_is_map(r, up, node)) {
+    if (!compose_reader_is_map_or_list(r, up, node)) {
         return;
     }
     for (unsigned i = 0; i < node->n; i++) {

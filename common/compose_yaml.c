@@ -267,10 +267,12 @@ static bool check_tag(struct parse *p, const yaml_char_t *text, const yaml_event
              "and one is read",
              tag);
     } else {
+        bool core_like = strncmp(tag, CORE_TAG, strlen(CORE_TAG)) == 0;
+
         fail(p, line, column,
-             "tag %.100s is not allowed (allowed: none, or YAML's !!str, !!int, !!float, !!bool, "
+             "tag %s%.100s is not allowed (allowed: none, or YAML's !!str, !!int, !!float, !!bool, "
              "!!null, !!seq, !!map)",
-             tag);
+             core_like ? "!!" : "", core_like ? tag + strlen(CORE_TAG) : tag);
     }
     return false;
 }
