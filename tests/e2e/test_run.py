@@ -69,7 +69,7 @@ def exit_codes(world):
 
 def output(world):
     program = run(world, "echo out; echo err >&2; printf 'no newline'; exit 3")
-    world.equal("standard output", program.out, "out\nno newline")
+    world.equal("standard output, as the lines of a log", program.out, "out\nno newline\n")
     world.equal("standard error", program.err, "err\n")
     world.equal("its code", program.code, 3)
     program = run(world, "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done")
@@ -241,12 +241,12 @@ def ended_without_agent(world):
 
 def detached(world):
     marker = world.token + "-detached"
-    program = start(world, f"sleep 600 # {marker}; true", options=("--name", "bg", "--detach"))
+    program = start(world, f": {marker}; sleep 600; true",
+                    options=("--name", "bg", "--detach", "--stop-timeout", "1"))
     world.equal("detached", program.wait(), 0, program.err)
     world.equal("its name", program.out, "bg\n")
     world.equal("it runs", len(lib.find_process(marker)) > 0, True)
     second = world.start(*attach(world, "--name", "bg"))
-    lib.wait_for(lambda: os.path.exists(world.path("node", "run")), 1)
     time.sleep(0.3)
     second.signal(signal.SIGINT)
     world.check("attached and stopped", second.wait(30) is not None, second.err)
