@@ -132,9 +132,7 @@ void uv_engine_close(struct uv_engine *en, void (*closed)(void *arg), void *arg)
     en->closing = true;
     en->closed = closed;
     en->closed_arg = arg;
-    while (en->runs != NULL) {
-        uv_engine_forget(en->runs);
-    }
+    uv_engine_runs_close(en);
     uv_engine_jobs_close(en);
     uv_close((uv_handle_t *)&en->timer, on_timer_closed);
 }

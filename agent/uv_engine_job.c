@@ -257,12 +257,17 @@ void uv_engine_clean(struct uv_engine *en, struct node_of of, uv_engine_clean_cb
 
 /* ---- closing ---- */
 
-/* A removal that has begun goes on without us; the next agent looks whether anything is left. */
+/* A removal that has begun goes on without us; the next agent looks whether anything is left. What
+ * has answered only has to end and be reaped. */
 void uv_engine_jobs_close(struct uv_engine *en)
 {
     static const struct err cancelled = {.code = -ECANCELED, .text = "cancelled"};
 
     for (struct uv_engine_job *job = en->jobs; job != NULL; job = job->next) {
+        if (job->told) {
+            uv_shim_kill(&job->shim);
+            continue;
+        }
         job->cancelled = true;
         if (!job->begun) {
             job->begun = true;

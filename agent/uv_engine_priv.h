@@ -80,6 +80,7 @@ struct uv_engine {
     struct plan_sandbox sandbox;
     int shims_fd; /* v2: the group that shims are born in; -1: they move themselves */
     struct uv_engine_run *runs;
+    struct uv_engine_run *ending; /* forgotten, their shims still to be reaped */
     struct uv_engine_job *jobs; /* the oldest first */
     unsigned cleaning;          /* jobs of that kind that have begun and are not over */
     uv_timer_t timer;           /* holds the loop while closing */
@@ -100,6 +101,9 @@ int uv_engine_run_dir(const struct uv_engine *engine, struct node_of of);
 
 /* Cancels the commands that run inside; their callbacks come. */
 void uv_engine_exec_cancel(const struct uv_engine_run *run);
+
+/* Forgets all runs, and reaps no more. */
+void uv_engine_runs_close(struct uv_engine *engine);
 
 /* Ends all jobs; their callbacks come. */
 void uv_engine_jobs_close(struct uv_engine *engine);

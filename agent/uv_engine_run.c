@@ -171,6 +171,9 @@ static void on_answered(struct uv_shim *shim, const struct plan_result *result, 
     struct err err = *e;
 
     FAILPOINT("agent.start.after_answer");
+    if (run->forgotten) {
+        return;
+    }
     cell_finish(&run->cell);
     if (err.code < 0 || read_record(run, record, &err) < 0 ||
         watch_container(run, record, &err) < 0) {
@@ -181,9 +184,24 @@ static void on_answered(struct uv_shim *shim, const struct plan_result *result, 
     run->events.started(run->events.arg, record->pid, result->started_ms, result->started_unix_ms);
 }
 
+static void unlink_run(struct uv_engine_run **at, const struct uv_engine_run *run)
+{
+    while (*at != run) {
+        at = &(*at)->next;
+    }
+    *at = run->next;
+}
+
 static void on_shim_ended(struct uv_shim *shim)
 {
-    shim_is_gone(run_of(shim));
+    struct uv_engine_run *run = run_of(shim);
+
+    if (run->forgotten) {
+        unlink_run(&run->engine->ending, run);
+        uv_shim_close(shim);
+    } else {
+        shim_is_gone(run);
+    }
 }
 
 static void on_adopted_shim(uv_poll_t *poll, int status, int events)
@@ -235,24 +253,40 @@ static void on_shim_poll_closed(uv_handle_t *handle)
     drop_handle(container_of((uv_poll_t *)handle, struct uv_engine_run, shim_poll));
 }
 
-static void unlink_run(struct uv_engine_run *run)
+/* A shim that this process has started is its child: it is reaped, whenever it ends. */
+static void forget_shim(struct uv_engine_run *run)
 {
-    struct uv_engine_run **at = &run->engine->runs;
+    struct uv_engine *en = run->engine;
 
-    while (*at != run) {
-        at = &(*at)->next;
+    if (run->shim.ended || run->shim.pid == 0) {
+        uv_shim_close(&run->shim);
+    } else {
+        run->next = en->ending;
+        en->ending = run;
     }
-    *at = run->next;
+}
+
+void uv_engine_runs_close(struct uv_engine *en)
+{
+    while (en->runs != NULL) {
+        uv_engine_forget(en->runs);
+    }
+    while (en->ending != NULL) {
+        struct uv_engine_run *run = en->ending;
+
+        en->ending = run->next;
+        uv_shim_close(&run->shim);
+    }
 }
 
 void uv_engine_forget(struct uv_engine_run *run)
 {
     assert(!run->forgotten);
     run->forgotten = true;
-    unlink_run(run);
+    unlink_run(&run->engine->runs, run);
     uv_engine_exec_cancel(run);
     if (run->shim_used) {
-        uv_shim_close(&run->shim);
+        forget_shim(run);
     }
     if (run->pid_poll.type == UV_POLL) {
         uv_close((uv_handle_t *)&run->pid_poll, on_pid_closed);
