@@ -258,6 +258,26 @@ START_TEST(writing_does_not_matter)
 }
 END_TEST
 
+/* JSON has types of its own; here too the key says what it needs. */
+START_TEST(json_values)
+{
+    static const char text[] =
+        "{\"services\": {\"a\": {\"image\": \"b\", \"cpus\": 0.1, \"read_only\": true, \"init\": "
+        "false, \"command\": null, \"environment\": {\"A\": 1.5, \"B\": true, \"C\": "
+        "\"\\ud83d\\ude00\", \"SET\": null}}}}";
+    auto_compose struct compose_result result = {0};
+    auto_buf struct buf got = {0};
+
+    compose_case_read("c.json", text, true, &result);
+    ck_assert_msg(result.stack.message != NULL, "%s", result.errors.items[0].text);
+    doc_to_json(result.stack.message, &got);
+    ck_assert_ptr_nonnull(strstr(buf_text(&got), "\"environment\":{\"A\":\"1.5\",\"B\":\"true\","
+                                                 "\"C\":\"\xf0\x9f\x98\x80\",\"SET\":\"value\"},"
+                                                 "\"read_only\":true"));
+    ck_assert_ptr_nonnull(strstr(buf_text(&got), "\"cpu_millis\":100"));
+}
+END_TEST
+
 /* Lines of a service in any order; lists keep theirs. */
 START_TEST(order_of_keys_does_not_matter)
 {
@@ -393,6 +413,7 @@ int main(void)
     tcase_add_test(documents, every_key);
     tcase_add_test(documents, whole_files);
     tcase_add_test(documents, writing_does_not_matter);
+    tcase_add_test(documents, json_values);
     tcase_add_test(documents, order_of_keys_does_not_matter);
     tcase_add_test(documents, from_disk);
     suite_add_tcase(suite, documents);

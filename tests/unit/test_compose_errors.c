@@ -169,6 +169,37 @@ static void expect_first(const char *text, const char *part)
     ck_assert_msg(strstr(said, part) != NULL, "says\n%.1000s\ninstead of\n%s", said, part);
 }
 
+static void expect_first_json(const char *text, const char *said)
+{
+    auto_compose struct compose_result result = {0};
+
+    compose_case_read("c.json", text, false, &result);
+    ck_assert_uint_ge(result.errors.n, 1);
+    ck_assert_str_eq(result.errors.items[0].text, said);
+}
+
+START_TEST(limits_of_json)
+{
+    auto_buf struct buf deep = {0}, wide = {0};
+
+    buf_puts(&deep, "{\"x-a\": ");
+    for (unsigned i = 0; i < 100; i++) {
+        buf_putc(&deep, '[');
+    }
+    for (unsigned i = 0; i < 100; i++) {
+        buf_putc(&deep, ']');
+    }
+    buf_putc(&deep, '}');
+    expect_first_json(buf_text(&deep), "c.json: file is nested deeper than 64\n");
+    buf_puts(&wide, "{\"x-a\": [0");
+    for (unsigned i = 0; i < 100000; i++) {
+        buf_puts(&wide, ",0");
+    }
+    buf_puts(&wide, "]}");
+    expect_first_json(buf_text(&wide), "c.json: file has more than 100000 nodes\n");
+}
+END_TEST
+
 /* Each limit holds, and quickly: a hostile file costs no more than its length. */
 START_TEST(limits)
 {
@@ -222,6 +253,7 @@ int main(void)
     tcase_add_test(said, structured);
     tcase_add_test(said, json);
     tcase_add_test(said, limits);
+    tcase_add_test(said, limits_of_json);
     suite_add_tcase(suite, said);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
