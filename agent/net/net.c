@@ -15,6 +15,7 @@
 
 #include "agent/net/rtnl.h"
 #include "agent/net/rules.h"
+#include "agent/net/uv_flows.h"
 #include "agent/net/uv_nft.h"
 #include "common/cleanup.h"
 #include "common/failpoint.h"
@@ -49,6 +50,9 @@ struct net {
     struct rules_chains chains;
     struct waiter *waiters;
     struct uv_nft *nft;
+    struct uv_flows *flows;
+    uint64_t udp_seq; /* of the last change of UDP ports; 0: their flows have been looked at */
+    unsigned live;    /* parts that are not closed yet */
     void (*closed)(void *arg);
     void *closed_arg;
 };
@@ -527,7 +531,7 @@ static int check_ports(const struct net *net, const struct net_port *ports, unsi
 
 /* What turns the ports in force into `want`; both sorted. All that goes, goes first. */
 static void write_difference(struct net *net, const struct net_port *want, unsigned n,
-                             struct buf *ret)
+                             struct buf *ret, bool *ret_udp)
 {
     auto_buf struct buf added = {0};
     unsigned i = 0;
@@ -537,6 +541,7 @@ static void write_difference(struct net *net, const struct net_port *want, unsig
         int order = i == net->n_ports ? 1 : j == n ? -1 : by_port(&net->ports[i], &want[j]);
         bool changed = order != 0 || !same_backends(&net->ports[i], &want[j]);
 
+        *ret_udp = *ret_udp || (changed && (order <= 0 ? net->ports[i].udp : want[j].udp));
         if (order <= 0) {
             if (changed) {
                 rules_port_del(&net->rules, &net->ports[i], ret);
@@ -576,9 +581,56 @@ static void tell_waiters(struct net *net, uint64_t seq, int status, const struct
     }
 }
 
+/* ---- flows of UDP ---- */
+
+static bool serves(const struct net_port *p, uint32_t address)
+{
+    for (unsigned i = 0; i < p->n_backends; i++) {
+        if (p->backends[i].address == address) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The port that a datagram to this address would meet: one of the address itself comes first. */
+static const struct net_port *find_udp(const struct net *net, uint32_t dst, uint16_t port)
+{
+    struct net_port key = {.udp = true, .port = port, .host_ip = dst};
+    const struct net_port *found = NULL;
+
+    if (net->n_ports > 0) {
+        found = bsearch(&key, net->ports, net->n_ports, sizeof(key), by_port);
+        key.host_ip = 0;
+        found = found != NULL && found->n_backends > 0
+                    ? found
+                    : bsearch(&key, net->ports, net->n_ports, sizeof(key), by_port);
+    }
+    return found != NULL && found->n_backends > 0 ? found : NULL;
+}
+
+/* Either it was led to a container that does not serve it any more, or it was led nowhere and
+ * should have been. What containers send outwards is neither. */
+static bool is_stale(void *arg, const struct uv_flow *flow)
+{
+    const struct net *net = arg;
+    const struct net_port *p = find_udp(net, flow->dst, flow->port);
+
+    if (flow->dst != flow->answers) {
+        return in_block(net, flow->answers) && (p == NULL || !serves(p, flow->answers));
+    }
+    return p != NULL && !in_block(net, flow->src) && !in_block(net, flow->dst);
+}
+
 static void on_done(void *arg, uint64_t seq, int status, const struct err *e)
 {
-    tell_waiters(arg, seq, status, e);
+    struct net *net = arg;
+
+    if (status == 0 && net->udp_seq != 0 && net->udp_seq <= seq) {
+        net->udp_seq = 0;
+        uv_flows_sweep(net->flows);
+    }
+    tell_waiters(net, seq, status, e);
 }
 
 static void add_waiter(struct net *net, uint64_t seq, net_publish_cb cb, void *arg)
@@ -618,13 +670,14 @@ int net_publish(struct net *net, const struct net_port *ports, unsigned n, net_p
 {
     auto_buf struct buf text = {0};
     struct net_port *want;
+    bool udp = false;
     uint64_t seq;
     int rc = take_ports(net, ports, n, &want, e);
 
     if (rc < 0) {
         return rc;
     }
-    write_difference(net, want, n, &text);
+    write_difference(net, want, n, &text, &udp);
     free_ports(net->ports, net->n_ports);
     net->ports = want;
     net->n_ports = n;
@@ -632,6 +685,7 @@ int net_publish(struct net *net, const struct net_port *ports, unsigned n, net_p
         return 0;
     }
     seq = uv_nft_change(net->nft, buf_text(&text));
+    net->udp_seq = udp ? seq : net->udp_seq;
     if (cb != NULL) {
         add_waiter(net, seq, cb, arg);
     }
@@ -688,8 +742,13 @@ static int bring_up(struct net *net, struct uv_loop_s *loop, struct err *e)
         return rc;
     }
     rc = rtnl_route_set(net->rtnl, &block, e);
+    if (rc == 0) {
+        rc = uv_flows_create(loop, is_stale, net, &net->flows, e);
+    }
     if (rc < 0) {
         uv_nft_close(net->nft, NULL, NULL, NULL);
+    } else {
+        uv_flows_sweep(net->flows); /* nobody looked while there was no agent */
     }
     return rc;
 }
@@ -717,13 +776,16 @@ int net_create(struct uv_loop_s *loop, const struct net_config *config, struct n
     return 0;
 }
 
-static void on_nft_closed(void *arg)
+static void on_part_closed(void *arg)
 {
     struct net *net = arg;
     void (*closed)(void *arg) = net->closed;
     void *closed_arg = net->closed_arg;
     struct err e;
 
+    if (--net->live > 0) {
+        return;
+    }
     (void)err_say(&e, ECANCELED, "the network was closed");
     tell_waiters(net, UINT64_MAX, -ECANCELED, &e);
     net_free(net);
@@ -741,7 +803,9 @@ void net_close(struct net *net, bool remove, void (*closed)(void *arg), void *ar
         (void)make_routes(net, NULL, 0, NULL);
         rules_remove(&net->rules, &last);
     }
-    uv_nft_close(net->nft, remove ? buf_text(&last) : NULL, on_nft_closed, net);
+    net->live = 2;
+    uv_flows_close(net->flows, on_part_closed, net);
+    uv_nft_close(net->nft, remove ? buf_text(&last) : NULL, on_part_closed, net);
 }
 
 unsigned net_restored(const struct net *net)

@@ -26,7 +26,7 @@
 #include "common/failpoint.h"
 #include "common/log.h"
 
-#define SILENCE_MS   500u  /* and one more per KiB sent */
+#define SILENCE_MS   500u  /* and one more per 64 bytes sent: large tables on small machines */
 #define FIRST_MS     2000u /* for the assertion that uv_nft_create waits for */
 #define RESTART_MS   200u  /* between the starts of two children */
 #define SETTLE_MS    20u   /* somebody else's changes come in groups */
@@ -469,7 +469,7 @@ static void transact(struct uv_nft *n, const char *text, size_t len)
 
     n->busy = true;
     n->busy_seq = n->seq;
-    n->deadline_ms = uv_now(n->config.loop) + SILENCE_MS + len / 1024;
+    n->deadline_ms = uv_now(n->config.loop) + SILENCE_MS + len / 64;
     c->error[0] = '\0';
     buf_append(&c->out, text, len);
     buf_puts(&c->out, "\n" FENCE);

@@ -626,6 +626,40 @@ START_TEST(backends_share_and_come_and_go)
 }
 END_TEST
 
+/* Sends on; returns whether it arrives at the server. */
+static bool arrives(int client, int server)
+{
+    char byte;
+
+    (void)recv(client, &byte, 1, MSG_DONTWAIT); /* "connection refused" from before */
+    (void)send(client, "?", 1, 0);
+    return recv(server, &byte, 1, 0) == 1;
+}
+
+START_TEST(a_client_that_keeps_sending_follows_its_port)
+{
+    auto_close int first = serve(t.cell[0], SOCK_DGRAM, 80);
+    auto_close int second = serve(t.cell[1], SOCK_DGRAM, 80);
+    auto_close int client = make_socket(t.far, SOCK_DGRAM, WAIT_MS);
+    struct sockaddr_in to = name_of(HOST_ADDRESS, 8053);
+    struct net_backend a = {.address = t.address[0], .port = 80};
+    struct net_backend b = {.address = t.address[1], .port = 80};
+    struct net_port port = {.udp = true, .port = 8053, .backends = &a, .n_backends = 1};
+
+    must(connect(client, (struct sockaddr *)&to, sizeof(to)));
+    must(fcntl(first, F_SETFL, O_NONBLOCK));
+    ck_assert(!arrives(client, first)); /* too early, but the kernel remembers */
+    publish(&port, 1);
+    must(fcntl(first, F_SETFL, 0));
+    ck_assert(!run_until(never, 50));
+    ck_assert(arrives(client, first));
+    port.backends = &b;
+    publish(&port, 1);
+    ck_assert(!run_until(never, 50));
+    ck_assert(arrives(client, second));
+}
+END_TEST
+
 START_TEST(a_port_of_one_address_is_reached_by_that_only)
 {
     auto_close int first = serve(t.cell[0], SOCK_STREAM, 80);
@@ -905,6 +939,7 @@ int main(void)
     tcase_add_test(attached, what_is_attached_is_adopted_and_strays_are_removed);
     tcase_add_test(attached, a_published_port_is_reached_from_everywhere);
     tcase_add_test(attached, backends_share_and_come_and_go);
+    tcase_add_test(attached, a_client_that_keeps_sending_follows_its_port);
     tcase_add_test(attached, a_port_of_one_address_is_reached_by_that_only);
     tcase_add_test(attached, ports_that_make_no_sense_are_refused);
     tcase_add_test(attached, many_ports_at_once);
