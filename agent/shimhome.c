@@ -353,7 +353,7 @@ int shimhome_seal(const char *path, int *ret_fd, struct err *e)
     if (copy(from, to, e) < 0) {
         return err_wrap(e, "%s", path);
     }
-    if (fchmod(to, 0500) < 0 ||
+    if (fchmod(to, 0555) < 0 ||
         fcntl(to, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
         return err_set(e, errno, "seal the copy of %s", path);
     }

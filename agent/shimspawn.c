@@ -125,7 +125,8 @@ static _Noreturn void child(const struct shimspawn *spawn, char *const *env)
 static void short_env(char **ret, unsigned max)
 {
     static const char *const kept[] = {
-        "WHERRY_FAILPOINT=", "ASAN_OPTIONS=", "LSAN_OPTIONS=", "UBSAN_OPTIONS="};
+        "WHERRY_FAILPOINT=", "WHERRY_SHIM_DENY=", "WHERRY_SHIM_FAIL=",
+        "ASAN_OPTIONS=",     "LSAN_OPTIONS=",     "UBSAN_OPTIONS="};
     unsigned n = 0;
 
     for (char **at = environ; at != NULL && *at != NULL; at++) {
