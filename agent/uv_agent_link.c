@@ -2,6 +2,7 @@
 /* The agent's end of the link: dials, greets, obeys. Whatever ends a session, containers go on and
  * the controller is dialled again: within a second after a session that was welcome, else with
  * full jitter up to half a minute. One timer serves all deadlines. */
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -361,6 +362,7 @@ static const struct uv_wire_events wire_events = {
 
 static void dial(struct uv_agent_link *l, uint64_t now)
 {
+    assert(!l->wire_open);
     l->dial_ms = UINT64_MAX;
     l->greet_ms = now + GREET_MS;
     l->state = LINK_STATE_DIALING;

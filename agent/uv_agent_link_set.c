@@ -13,7 +13,7 @@
 #include "common/linkhash.h"
 #include "common/log.h"
 
-#define STAGE_BYTES_MAX (64u * 1024 * 1024)
+#define STAGE_BYTES_MAX (32u * 1024 * 1024) /* half of what a batch of the journal takes */
 
 /* ---- sums ---- */
 
