@@ -431,7 +431,9 @@ START_TEST(signals)
     world_open(&w);
     start_plain(&w, "trap 'exit 3' TERM; while :; do sleep 0.02; done", &seen);
     for (unsigned i = 0; i < 50 && seen.exited == 0; i++) { /* its trap takes a moment */
-        ck_assert_int_eq(uv_engine_signal(seen.run, SIGTERM, NULL), 0);
+        int rc = uv_engine_signal(seen.run, SIGTERM, NULL);
+
+        ck_assert(rc == 0 || rc == -ESRCH); /* it has ended, and we have not heard yet */
         (void)poll(NULL, 0, 10);
         (void)uv_run(&w.loop, UV_RUN_NOWAIT);
     }
