@@ -126,6 +126,7 @@ static int say_curl(const char *path, CURLcode code, struct err *e)
         return err_say(e, ECANCELED, "interrupted");
     }
     switch ((int)code) {
+    case CURLE_COULDNT_RESOLVE_HOST: /* the path is too long */
     case CURLE_COULDNT_CONNECT:
         return say_unreachable(path, e);
     case CURLE_OPERATION_TIMEDOUT:

@@ -124,7 +124,7 @@ static int lose(struct cli *cli, const char *name, struct err *e)
     buf_puts(&path, "/lost");
     rc = client_call(cli->client, "POST", buf_text(&path), NULL, 0, &reply, e);
     if (rc == 0 && !cli_print_json(cli, &reply)) {
-        cli_print(cli, TERM_PLAIN, "%s: %s", name, reply_text(reply.json, "text"));
+        cli_print(cli, TERM_PLAIN, "%s", reply_text(reply.json, "text"));
     }
     return rc;
 }

@@ -44,7 +44,7 @@ int cmd_rm_run(struct cli *cli, struct err *e)
         return rc;
     }
     if (!cli_print_json(cli, &reply)) {
-        cli_print(cli, TERM_PLAIN, "%s: %s", cli->args[0], reply_text(reply.json, "text"));
+        cli_print(cli, TERM_PLAIN, "%s", reply_text(reply.json, "text"));
     }
     return o->wait || o->timeout_ms != CLIOPTIONS_NOT_SET ? wait_gone(cli, &target, e) : 0;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/imageref.h"
 #include "controller/cli/cmd.h"
 #include "controller/cli/humane.h"
 #include "controller/cli/reply.h"
@@ -106,7 +107,7 @@ static void put_service(struct table *t, const json_t *service)
 
     reply_ports(reply_list(service, "ports"), &ports);
     table_putf(t, TERM_PLAIN, "  %s", reply_text(service, "name"));
-    table_put(t, TERM_PLAIN, reply_text(service, "image"));
+    table_put(t, TERM_PLAIN, imageref_short(reply_text(service, "image")));
     put_number(t, wanted, 0);
     put_number(t, reply_number(service, "running"), expected);
     if (reply_flag(service, "has_probe")) {

@@ -70,7 +70,7 @@ int cmd_volume_forget(struct cli *cli, struct err *e)
     client_path_add(&path, cli->args[0]);
     rc = client_call(cli->client, "DELETE", buf_text(&path), NULL, 0, &reply, e);
     if (rc == 0 && !cli_print_json(cli, &reply)) {
-        cli_print(cli, TERM_PLAIN, "%s: %s", cli->args[0], reply_text(reply.json, "text"));
+        cli_print(cli, TERM_PLAIN, "%s", reply_text(reply.json, "text"));
     }
     return rc;
 }

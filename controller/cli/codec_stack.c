@@ -45,6 +45,13 @@ static void put_number(struct yamlout *y, const char *key, uint64_t n)
     }
 }
 
+static void put_millis(struct yamlout *y, const char *key, uint64_t ms)
+{
+    if (ms > 0) {
+        yamlout_millis(y, key, ms);
+    }
+}
+
 static void put_cores(struct yamlout *y, uint64_t millis)
 {
     if (millis > 0) {
@@ -172,11 +179,11 @@ static void put_health(struct yamlout *y, const Wherry__Spec__Healthcheck *h)
     } else if (h->kind != WHERRY__SPEC__PROBE_KIND__PROBE_IMAGE) {
         put_test(y, h);
     }
-    yamlout_millis(y, "interval", h->interval_ms);
-    yamlout_millis(y, "timeout", h->timeout_ms);
-    yamlout_raw(y, "retries", "%u", h->retries);
-    yamlout_millis(y, "start_period", h->start_period_ms);
-    yamlout_millis(y, "start_interval", h->start_interval_ms);
+    put_millis(y, "interval", h->interval_ms);
+    put_millis(y, "timeout", h->timeout_ms);
+    put_number(y, "retries", h->retries);
+    put_millis(y, "start_period", h->start_period_ms);
+    put_millis(y, "start_interval", h->start_interval_ms);
     yamlout_close(y);
 }
 

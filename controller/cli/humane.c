@@ -65,6 +65,8 @@ void humane_took(uint64_t ms, char ret[HUMANE_MAX])
 {
     if (ms < SECOND) {
         (void)snprintf(ret, HUMANE_MAX, "%" PRIu64 " ms", ms);
+    } else if (ms % SECOND < 100 && ms < MINUTE) {
+        (void)snprintf(ret, HUMANE_MAX, "%" PRIu64 " s", ms / SECOND);
     } else if (ms < MINUTE) {
         (void)snprintf(ret, HUMANE_MAX, "%" PRIu64 ".%" PRIu64 " s", ms / SECOND,
                        ms % SECOND / 100);
