@@ -25,6 +25,8 @@ struct parts {
     char *program[1];
     Wherry__Spec__RestartPolicy restart;
     Wherry__Spec__Limits limits;
+    Wherry__Spec__Healthcheck health;
+    char *health_argv[3];
 };
 
 static char *own(struct parts *p, char *text)
@@ -169,6 +171,35 @@ static void put_rules(const struct runspec *s, struct parts *p, Wherry__Spec__Co
     c->network_mode = modes[s->network];
 }
 
+static void put_health(const struct runspec *s, struct parts *p, Wherry__Spec__Container *c)
+{
+    static const Wherry__Spec__ProbeKind kinds[] = {
+        [RUNSPEC_HEALTH_IMAGE] = WHERRY__SPEC__PROBE_KIND__PROBE_IMAGE,
+        [RUNSPEC_HEALTH_TCP] = WHERRY__SPEC__PROBE_KIND__PROBE_TCP,
+        [RUNSPEC_HEALTH_HTTP] = WHERRY__SPEC__PROBE_KIND__PROBE_HTTP,
+        [RUNSPEC_HEALTH_EXEC] = WHERRY__SPEC__PROBE_KIND__PROBE_EXEC,
+    };
+
+    if (s->health == RUNSPEC_HEALTH_IMAGE) {
+        return;
+    }
+    wherry__spec__healthcheck__init(&p->health);
+    p->health.kind = kinds[s->health];
+    p->health.port = s->health_port;
+    p->health.interval_ms = 1000;
+    p->health.timeout_ms = 1000;
+    if (s->health == RUNSPEC_HEALTH_HTTP) {
+        p->health.http_path = text(s->health_text);
+    } else if (s->health == RUNSPEC_HEALTH_EXEC) {
+        p->health_argv[0] = text("/bin/sh");
+        p->health_argv[1] = text("-c");
+        p->health_argv[2] = text(s->health_text);
+        p->health.argv = p->health_argv;
+        p->health.n_argv = 3;
+    }
+    c->healthcheck = &p->health;
+}
+
 void codec_run_encode(const struct runspec *s, struct buf *out)
 {
     Wherry__Spec__Container c = WHERRY__SPEC__CONTAINER__INIT;
@@ -187,6 +218,7 @@ void codec_run_encode(const struct runspec *s, struct buf *out)
     put_mounts(s, p, &c);
     put_ports(s, p, &c);
     put_rules(s, p, &c);
+    put_health(s, p, &c);
     c.n_cap_add = put_caps(&s->cap_add, p, p->caps[0]);
     c.cap_add = p->caps[0];
     c.n_cap_drop = put_caps(&s->cap_drop, p, p->caps[1]);

@@ -337,6 +337,31 @@ static int set_restart(void *target, const char *value, struct err *e)
     return 0;
 }
 
+/* "tcp:80", "http:80/healthz", or a text for the shell */
+static int set_health(void *target, const char *value, struct err *e)
+{
+    struct runspec *s = target;
+    bool tcp = strncmp(value, "tcp:", 4) == 0, http = strncmp(value, "http:", 5) == 0;
+    const char *port = value + (tcp ? 4 : 5);
+    char *end;
+    unsigned long number;
+
+    if (!tcp && !http) {
+        s->health = RUNSPEC_HEALTH_EXEC;
+        s->health_text = value;
+        return 0;
+    }
+    number = strtoul(port, &end, 10);
+    if (port[0] < '0' || port[0] > '9' || number == 0 || number > 65535 ||
+        *end != (http && *end != '\0' ? '/' : '\0')) {
+        return err_say(e, EINVAL, "'%.80s' is not tcp:PORT or http:PORT/PATH", value);
+    }
+    s->health = tcp ? RUNSPEC_HEALTH_TCP : RUNSPEC_HEALTH_HTTP;
+    s->health_port = (uint16_t)number;
+    s->health_text = *end == '/' ? end : "/";
+    return 0;
+}
+
 static int set_stop_signal(void *target, const char *value, struct err *e)
 {
     struct runspec *s = target;
@@ -406,6 +431,10 @@ const struct optable_row runspec_rows[] = {
     {"init", 0, NULL, "a process that reaps orphans is its first one", set_init},
     {"network", 0, "MODE", "bridge (default), host or none", set_network},
     {"restart", 0, "WHEN", "no (default), always, on-failure[:COUNT]", set_restart},
+    {"health", 0, "CHECK",
+     "tcp:PORT, http:PORT/PATH or a text for the shell, each second;\n"
+     "what comes of it is said (default: the image's check)",
+     set_health},
     {"stop-signal", 0, "SIGNAL", "what it is asked to end with (default: the image's, TERM)",
      set_stop_signal},
     {"stop-timeout", 0, "SECONDS", "then it is killed (default 10)", set_stop_timeout},

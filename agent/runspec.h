@@ -34,6 +34,13 @@ struct runspec_port {
     uint16_t target;
 };
 
+enum runspec_health {
+    RUNSPEC_HEALTH_IMAGE,
+    RUNSPEC_HEALTH_TCP,
+    RUNSPEC_HEALTH_HTTP,
+    RUNSPEC_HEALTH_EXEC
+};
+
 struct runspec {
     const char *name;  /* NULL: made up */
     const char *image; /* NULL: attach */
@@ -59,7 +66,10 @@ struct runspec {
     bool init;
     enum runspec_network network;
     enum restart_condition restart;
-    uint32_t restart_max; /* 0: without end */
+    uint32_t restart_max;       /* 0: without end */
+    enum runspec_health health; /* as the image says, if nothing else was */
+    uint16_t health_port;
+    const char *health_text; /* path, or the shell's text */
     bool detach;
     bool attach;
     bool tail_all;

@@ -46,6 +46,7 @@ struct run {
     bool stopping;
     int code;
     char said[NODE_REASON_MAX];
+    enum health_state health; /* as last said */
 };
 
 static void say(const char *text)
@@ -223,6 +224,19 @@ static void drain(struct run *r, const struct node_container *c)
     }
 }
 
+static void say_health(struct run *r, const struct node_container *c)
+{
+    if (c->health == r->health) {
+        return;
+    }
+    r->health = c->health;
+    if (c->health == HEALTH_HEALTHY) {
+        say("healthy");
+    } else if (c->health == HEALTH_UNHEALTHY) {
+        say_reason(r, c);
+    }
+}
+
 static void leave_running(struct run *r)
 {
     (void)printf("%s\n", uv_agent_name(r->agent, r->incarnation));
@@ -245,6 +259,8 @@ static void on_report(void *arg, uint64_t incarnation, const struct node_contain
         drain(r, c);
     } else if (c->phase == NODE_PHASE_RUNNING && r->options->detach) {
         leave_running(r);
+    } else if (c->phase == NODE_PHASE_RUNNING) {
+        say_health(r, c);
     } else if (c->phase == NODE_PHASE_WAITING || c->phase == NODE_PHASE_UNKNOWN) {
         say_reason(r, c); /* it ended, and is started again */
     }

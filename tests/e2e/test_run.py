@@ -287,8 +287,29 @@ def network(world):
     world.check("ended", program.wait() is not None)
 
 
+def health(world):
+    """Each kind of check, in the container's own network."""
+    server = "mkdir /tmp/www; echo ok > /tmp/www/up; {0}exec httpd -f -p {1}80 -h /tmp/www"
+    for kind, check, delay, listen in (
+            ("tcp", "tcp:80", "", ""), ("tcp, on 127.0.0.1 only", "tcp:80", "", "127.0.0.1:"),
+            ("http", "http:80/up", "sleep 0.3; ", ""), ("http, on 127.0.0.1 only", "http:80/up", "", "127.0.0.1:"),
+            ("exec", "test -e /tmp/www/up", "", "")):
+        program = start(world, server.format(delay, listen),
+                        options=("--network", "bridge", "--health", check, "--stop-signal", "KILL"))
+        world.check(f"healthy by {kind}", lib.wait_for(lambda: "wherry-agent: healthy" in program.err, 5), program.err)
+        program.signal(signal.SIGTERM)
+        world.check(f"{kind}: ended", program.wait() is not None)
+    for kind, check, why in (("http", "http:80/none", "HTTP 404"), ("exec", "exit 3", "3")):
+        program = start(world, server.format("", ""), options=("--network", "bridge", "--health", check,
+                                                             "--stop-signal", "KILL"))
+        code = program.wait(15)
+        world.check(f"unhealthy by {kind}: ended, and why is said", code is not None and code != 0 and
+                    "unhealthy: " in program.err and why in program.err, f"{code} {program.err}")
+
+
 CASES = [load, exit_codes, output, as_told, volumes, out_of_memory, fork_bomb, log_flood, stopped, restarted,
-         agent_killed, killed_at_change, ended_without_agent, detached, network]
+         agent_killed, killed_at_change, ended_without_agent, detached, network,
+         health]
 
 
 def main():

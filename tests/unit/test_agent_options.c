@@ -138,6 +138,9 @@ START_TEST(refused)
         {true, "--publish 80", "is not HOST:CONTAINER"},
         {true, "--publish 80:0", "is not HOST:CONTAINER"},
         {true, "--publish 80:80/sctp", "is not HOST:CONTAINER"},
+        {true, "--health tcp:0", "is not tcp:PORT"},
+        {true, "--health tcp:80/x", "is not tcp:PORT"},
+        {true, "--health http:80x", "is not tcp:PORT"},
         {true, "--network mesh", "allowed are bridge, host, none"},
         {true, "--restart sometimes", "allowed are no, always, on-failure"},
         {true, "--restart on-failure:x", "not a number from 1"},
@@ -212,13 +215,15 @@ START_TEST(run_document)
     const Wherry__Spec__Container *c;
     struct order_port port;
     struct order_mount m;
+    struct order_probe probe;
     struct node_want want;
 
     ck_assert_int_eq(
         parse("--image box:1 -m 64m --cpus 0.5 --pids 20 -e B=2 -e A=1 -e B=3 -v data:/d "
               "-v /tmp:/t:ro --tmpfs /scratch -p 8080:80 -p 53:53/udp --cap-add cap_net_raw "
               "--cap-add chown --cap-drop all -u 7:8 --read-only --network bridge "
-              "--restart on-failure:3 --stop-signal SIGINT --stop-timeout 2 --init",
+              "--restart on-failure:3 --health http:80/up --stop-signal SIGINT --stop-timeout 2 "
+              "--init",
               &o, &s, &first, &e),
         0);
     s.argv = command;
@@ -242,6 +247,10 @@ START_TEST(run_document)
     ck_assert_str_eq(c->cap_drop[0], "ALL");
     ck_assert_str_eq(c->user, "7:8");
     ck_assert(c->read_only && c->init);
+    order_probe(order, NULL, &probe);
+    ck_assert_int_eq((int)probe.kind, ORDER_PROBE_HTTP);
+    ck_assert_uint_eq(probe.port, 80);
+    ck_assert_str_eq(probe.path, "/up");
     ck_assert_uint_eq(c->stop_signal, SIGINT);
     order_want(order, 1, false, &want);
     ck_assert_int_eq((int)want.restart.condition, RESTART_ON_FAILURE);
