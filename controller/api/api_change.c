@@ -29,7 +29,18 @@ static void text_to(char *to, size_t size, const char *from)
 
 static bool has_asked(void *arg, const char *service)
 {
-    return arg != NULL || service != NULL;
+    return arg != NULL || service != NULL; /* all */
+}
+
+static unsigned services_kept(const struct codec_want *now, const struct codec_want *want)
+{
+    const struct fleet_stack_want *before = codec_want_stack(now);
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < before->n_wants; i++) {
+        n += codec_want_service(want, before->wants[i].service) == NULL;
+    }
+    return n;
 }
 
 /* Services that are kept beside those asked for stay in the stored document: together they must
@@ -38,9 +49,18 @@ static bool fits(struct api_call *call, const struct codec_want *want, bool prun
 {
     const struct docs_stack *now = docs_stack(call->world->docs, codec_want_stack(want)->name);
     auto_buf struct buf merged = {0};
+    unsigned kept;
 
     if (now == NULL || prune) {
         return true;
+    }
+    kept = services_kept(now->want, want);
+    if (kept + codec_want_stack(want)->n_wants > FLEET_SERVICES_MAX) {
+        api_error(call->ret, "too_many",
+                  "with the %u services that are kept, stack %s would have more than %u: remove "
+                  "some, or apply with prune",
+                  kept, now->name, FLEET_SERVICES_MAX);
+        return false;
     }
     codec_want_merge(now->want, want, now->name, has_asked, NULL, &merged);
     if (merged.len <= CODEC_WANT_MERGED_MAX) {
