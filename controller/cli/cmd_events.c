@@ -31,6 +31,8 @@ static int on_event(void *arg, const json_t *event, const char *text, struct err
 {
     const struct cli *cli = arg;
     const char *node = reply_text(event, "node");
+    const char *sentence = reply_text(event, "text");
+    bool new_node = strstr(sentence, node) == NULL; /* most sentences name it already */
     auto_buf struct buf about = {0};
     char time[HUMANE_MAX];
 
@@ -41,10 +43,8 @@ static int on_event(void *arg, const json_t *event, const char *text, struct err
         humane_clock(reply_number(event, "time_unix_ms"), time);
         say_about(event, &about);
         cli_print(cli, TERM_PLAIN, "%s  %-*s %-*s %s%s%s", time, WHAT_COLUMNS,
-                  reply_text(event, "what"), ABOUT_COLUMNS, buf_text(&about),
-                  reply_text(event, "text"),
-                  node[0] != '\0' && strcmp(node, buf_text(&about)) != 0 ? " on " : "",
-                  strcmp(node, buf_text(&about)) != 0 ? node : "");
+                  reply_text(event, "what"), ABOUT_COLUMNS, buf_text(&about), sentence,
+                  new_node ? " on " : "", new_node ? node : "");
     }
     (void)fflush(cli->out.file);
     return 0;

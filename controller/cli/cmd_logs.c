@@ -102,8 +102,10 @@ static int on_line(void *arg, const json_t *line, const char *text, struct err *
 static int add_stream(struct logs *logs, const struct target *target, struct err *e)
 {
     struct buf path = {0};
+    unsigned width = (unsigned)(strlen(target->stack) + strlen(target->service) + strlen("/.1"));
     int rc;
 
+    logs->width = width > logs->width ? width : logs->width;
     if (logs->n == CLIENT_STREAMS) {
         return err_say(e, E2BIG, "more than %d services at once: name fewer", CLIENT_STREAMS);
     }

@@ -145,6 +145,9 @@ static void put_row(const struct table *t, const struct layout *l, const struct 
             put_cell(t, l, term, c, &row[c], out);
         }
     }
+    while (out->len > 0 && out->data[out->len - 1] == ' ') {
+        out->data[--out->len] = '\0'; /* the last cells are empty */
+    }
     buf_putc(out, '\n');
 }
 

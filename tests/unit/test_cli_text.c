@@ -195,7 +195,7 @@ START_TEST(tables_align)
     table_render(&t, &plain, 0, &out);
     ck_assert_str_eq(buf_text(&out), "NAME   N  WHY\n"
                                      "web    4  no node has 10 GiB of memory\n"
-                                     "漢    12  \n");
+                                     "漢    12\n");
 }
 END_TEST
 
@@ -208,7 +208,7 @@ START_TEST(tables_fit_the_terminal)
     table_render(&t, &plain, 32, &out);
     ck_assert_str_eq(buf_text(&out), "NAME   N  PORTS  WHY\n"
                                      "web    4  80     no node has 10…\n"
-                                     "漢    12         \n");
+                                     "漢    12\n");
 }
 END_TEST
 
