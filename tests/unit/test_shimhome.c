@@ -27,6 +27,7 @@ static void touch(const char *path)
     ck_assert_int_eq((int)write(fd, "x", 1), 1);
 }
 
+/* Mounts on this host that have to do with this test. */
 static unsigned mounts(void)
 {
     auto_fclose FILE *f = fopen("/proc/self/mountinfo", "re");
@@ -34,7 +35,7 @@ static unsigned mounts(void)
     unsigned n = 0;
 
     while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
-        n++;
+        n += strstr(line, base) != NULL;
     }
     return n;
 }
@@ -74,7 +75,6 @@ START_TEST(what_is_in_it)
         file,      run_file,         "/proc/self/ns/mnt", "/sys/kernel", "/dev/null",
         "/dev/fd", "/dev/ptmx",      "/dev/pts",          "/dev/shm",    "/m",
         "/ls",     "/sys/fs/cgroup", "/proc/1/stat",      NULL};
-    unsigned before = mounts();
     struct shimhome home = SHIMHOME_NONE;
     struct cgroups groups = {0};
     struct err e = {0};
@@ -94,7 +94,7 @@ START_TEST(what_is_in_it)
     }
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
-    ck_assert_uint_eq(mounts(), before);
+    ck_assert_uint_eq(mounts(), 0);
     shimhome_finish(&home);
     cgroups_finish(&groups);
     ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);

@@ -39,7 +39,6 @@ struct world {
     struct uv_engine *engine;
     struct image image;
     struct order *order;
-    unsigned mounts;
     bool late;
 };
 
@@ -72,14 +71,15 @@ static char *textf(const char *fmt, ...)
     return text;
 }
 
-static unsigned mounts(void)
+/* Mounts on this host that have to do with the world. */
+static unsigned mounts(const struct world *w)
 {
     auto_fclose FILE *f = fopen("/proc/self/mountinfo", "re");
     char line[4096];
     unsigned n = 0;
 
     while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
-        n++;
+        n += strstr(line, w->base) != NULL || strstr(line, "wherry-shims") != NULL;
     }
     return n;
 }
@@ -163,7 +163,7 @@ static void world_open(struct world *w)
     static unsigned n;
     auto_free char *images = NULL, *logs = NULL;
 
-    *w = (struct world){.mounts = mounts()};
+    *w = (struct world){.late = false};
     (void)snprintf(w->base, sizeof(w->base), "/var/tmp/wherry-test-engine-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(w->base));
     w->state = textf("%s/state", w->base);
@@ -229,7 +229,7 @@ static void world_close(struct world *w)
     check_empty(w->run, "runs");
     check_empty(w->state, "upper");
     check_groups_gone(w);
-    ck_assert_uint_eq(mounts(), w->mounts);
+    ck_assert_uint_eq(mounts(w), 0);
     ck_assert_int_eq(waitpid(-1, NULL, WNOHANG | __WALL), -1); /* no zombie either */
     remove_base(w->base);
     order_unref(w->order);
@@ -811,6 +811,62 @@ START_TEST(controls)
 }
 END_TEST
 
+/* ---- many at once ---- */
+
+#define MANY 40u
+
+static void wait_all(struct world *w, const struct seen *seen, bool started)
+{
+    for (unsigned i = 0; i < MANY; i++) {
+        wait_for(w, started ? &seen[i].started : &seen[i].exited, "one of many");
+        ck_assert_msg(seen[i].failed == 0, "%s", seen[i].text);
+    }
+}
+
+START_TEST(many)
+{
+    struct world w;
+    struct seen *seen = xcalloc(MANY, sizeof(*seen));
+    struct answer answers[MANY] = {0};
+    struct runspec *spec = xcalloc(1, sizeof(*spec));
+    struct uv_engine_order order;
+    int netns;
+
+    world_open(&w);
+    runspec_init(spec);
+    order = order_of(&w, spec, "exec sleep 1000");
+    for (unsigned i = 0; i < MANY; i++) {
+        struct uv_engine_events events = events_of(&seen[i]);
+
+        order.of.run = i + 1;
+        order.ids = IDS + i * 65536;
+        ck_assert_int_eq(uv_engine_prepare(w.engine, &order, &events, &seen[i].run, &netns, NULL),
+                         0);
+        ck_assert_int_eq(uv_engine_start(seen[i].run, &order, NULL), 0);
+    }
+    wait_all(&w, seen, true);
+    ck_assert_uint_eq(look(&w).n, MANY);
+    for (unsigned i = 0; i < MANY; i++) {
+        uv_engine_kill(seen[i].run);
+    }
+    wait_all(&w, seen, false);
+    for (unsigned i = 0; i < MANY; i++) {
+        uv_engine_forget(seen[i].run);
+        uv_engine_clean(w.engine, (struct node_of){first.incarnation, i + 1}, on_cleaned,
+                        &answers[i]);
+    }
+    for (unsigned i = 0; i < MANY; i++) {
+        wait_for(&w, &answers[i].n, "one of many removals");
+        ck_assert_msg(answers[i].status == 0, "%s", answers[i].text);
+    }
+    ck_assert_uint_eq(look(&w).n, 0);
+    world_close(&w);
+    runspec_finish(spec);
+    free(spec);
+    free(seen);
+}
+END_TEST
+
 /* ---- before anything is made ---- */
 
 START_TEST(a_capability_that_is_none)
@@ -883,6 +939,7 @@ int main(void)
     tcase_add_test(t, adopted);
     tcase_add_test(t, ended_meanwhile);
     tcase_add_test(t, controls);
+    tcase_add_test(t, many);
     suite_add_tcase(s, t);
     r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
