@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "agent/net/net.h"
-#include "agent/uv_agent_priv.h"
+#include "agent/uv_agent_ports.h"
 #include "common/cleanup.h"
 #include "common/log.h"
 
@@ -94,122 +94,6 @@ static struct net_id id_of(const struct attempt *at)
     return (struct net_id){.incarnation = at->of.incarnation, .run = at->of.run};
 }
 
-/* ---- published ports ---- */
-
-/* A port with room for its containers, and whose it is. */
-struct published {
-    struct net_port port;
-    struct net_backend *backends;
-    const struct unit *owner;
-};
-
-struct ports {
-    struct published *list;
-    unsigned n;
-    unsigned cap;
-};
-
-static struct published *find_port(const struct ports *ports, const struct net_port *p)
-{
-    for (unsigned i = 0; i < ports->n; i++) {
-        const struct net_port *is = &ports->list[i].port;
-
-        if (is->port == p->port && is->udp == p->udp && is->host_ip == p->host_ip) {
-            return &ports->list[i];
-        }
-    }
-    return NULL;
-}
-
-static struct published *add_port(struct ports *ports, const struct net_port *p,
-                                  const struct unit *owner)
-{
-    struct published *added;
-
-    if (ports->n == ports->cap) {
-        ports->cap = ports->cap > 0 ? ports->cap * 2 : 16;
-        ports->list = xrealloc(ports->list, ports->cap, sizeof(*ports->list));
-    }
-    added = &ports->list[ports->n++];
-    *added = (struct published){.port = *p, .owner = owner};
-    return added;
-}
-
-static bool same_service(const struct unit *a, const struct unit *b)
-{
-    return strcmp(a->stack, b->stack) == 0 && strcmp(a->service, b->service) == 0;
-}
-
-/* Replicas of one service share a port of the node; different services cannot. */
-static void add_backend(struct ports *ports, const struct unit *u, const struct net_port *key,
-                        struct net_backend backend)
-{
-    struct published *p = find_port(ports, key);
-
-    if (p == NULL) {
-        p = add_port(ports, key, u);
-    }
-    if (!same_service(p->owner, u)) {
-        log_warn("%s: port %u is published already, by %s", u->name, (unsigned)key->port,
-                 p->owner->name);
-        return;
-    }
-    if (p->port.n_backends == NET_BACKENDS_MAX) {
-        return;
-    }
-    p->backends = xrealloc(p->backends, p->port.n_backends + 1, sizeof(*p->backends));
-    p->backends[p->port.n_backends++] = backend;
-    p->port.backends = p->backends;
-}
-
-static void gather_attempt(const struct attempt *at, struct ports *ports)
-{
-    struct order_port p;
-
-    if (!at->attached || !at->started || at->cleaning || at->unit->order == NULL) {
-        return;
-    }
-    for (unsigned i = 0; order_port(at->unit->order, i, &p); i++) {
-        struct net_port key = {.udp = p.udp, .port = p.published};
-
-        if (p.host_ip[0] != '\0' && !read_address(p.host_ip, &key.host_ip)) {
-            log_warn("%s: port %u is not published: %s is no IPv4 address", at->unit->name,
-                     (unsigned)p.published, p.host_ip);
-            continue;
-        }
-        add_backend(ports, at->unit, &key,
-                    (struct net_backend){.address = at->address, .port = p.target});
-    }
-}
-
-static void gather(const struct uv_agent *a, struct ports *ports)
-{
-    for (const struct unit *u = a->units; u != NULL; u = u->next) {
-        for (const struct attempt *at = u->attempts; at != NULL; at = at->next) {
-            gather_attempt(at, ports);
-        }
-    }
-}
-
-/* As the network wants them: an array of their own that borrows the backends. */
-static struct net_port *flat(const struct ports *ports)
-{
-    struct net_port *list = xcalloc(ports->n + 1, sizeof(*list));
-
-    for (unsigned i = 0; i < ports->n; i++) {
-        list[i] = ports->list[i].port;
-    }
-    return list;
-}
-
-static void ports_finish(struct ports *ports)
-{
-    for (unsigned i = 0; i < ports->n; i++) {
-        free(ports->list[i].backends);
-    }
-    free(ports->list);
-}
-
 static void on_published(void *arg, int status, const struct err *e)
 {
     (void)arg;
@@ -282,8 +166,7 @@ static int create(struct uv_agent_net *n, struct err *e)
 {
     const struct ledger *ledger = &n->agent->ledger;
     struct net_config config = {.suffix = n->suffix};
-    auto_free struct net_port *list = NULL;
-    struct ports ports = {0};
+    struct uv_agent_ports ports;
     int rc;
 
     if (read_net(ledger->cluster_range, &config.range, &config.range_prefix) < 0 ||
@@ -291,12 +174,11 @@ static int create(struct uv_agent_net *n, struct err *e)
         return err_say(e, EINVAL, "network: block %s of range %s: no networks", ledger->node_block,
                        ledger->cluster_range);
     }
-    gather(n->agent, &ports);
-    list = flat(&ports);
-    config.ports = list;
+    uv_agent_ports_gather(n->agent, &ports);
+    config.ports = ports.list;
     config.n_ports = ports.n;
     rc = net_create(n->agent->loop, &config, &n->net, e);
-    ports_finish(&ports);
+    uv_agent_ports_finish(&ports);
     return rc;
 }
 
@@ -449,19 +331,17 @@ void uv_agent_net_detach(struct attempt *at)
 
 void uv_agent_net_publish(struct uv_agent *a)
 {
-    auto_free struct net_port *list = NULL;
-    struct ports ports = {0};
+    struct uv_agent_ports ports;
     struct err e;
 
     if (a->net == NULL || a->net->net == NULL) {
         return; /* when it comes up, it has them from the first moment */
     }
-    gather(a, &ports);
-    list = flat(&ports);
-    if (net_publish(a->net->net, list, ports.n, on_published, NULL, &e) < 0) {
+    uv_agent_ports_gather(a, &ports);
+    if (net_publish(a->net->net, ports.list, ports.n, on_published, NULL, &e) < 0) {
         log_error("published ports: %s", e.text);
     }
-    ports_finish(&ports);
+    uv_agent_ports_finish(&ports);
 }
 
 void uv_agent_net_routes(struct uv_agent *a, const struct uv_agent_route *routes, unsigned n)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Addresses are a bitmap, links and routes are found again by what they are called in the kernel,
- * and ports are a sorted list whose difference to the next one is what changes. */
+/* Addresses are a bitmap; links and routes are found again by what they are called in the kernel;
+ * ports are what the table says (netports.h, rules.h, uv_nft.h). */
 #include "agent/net/net.h"
 
 #include <assert.h>
@@ -13,6 +13,9 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "agent/net/netconfig.h"
+#include "agent/net/netports.h"
+#include "agent/net/netroutes.h"
 #include "agent/net/rtnl.h"
 #include "agent/net/rules.h"
 #include "agent/net/uv_flows.h"
@@ -20,12 +23,7 @@
 #include "common/cleanup.h"
 #include "common/failpoint.h"
 
-#define MTU_DEFAULT    1500u
-#define MTU_MIN        576u /* what IPv4 promises */
-#define BLOCK_BITS_MIN 2u   /* a block of four addresses has two to give */
-#define BLOCK_BITS_MAX 16u
-#define METRIC_BASE    1024u
-#define METRIC_SPREAD  (1u << 20)
+#define MTU_DEFAULT 1500u
 
 /* Somebody waits for his ports to be in force. */
 struct waiter {
@@ -45,8 +43,7 @@ struct net {
     uint64_t *taken; /* one bit per address of the block */
     uint32_t n_addresses;
     uint32_t next; /* where the search for a free one begins: not what was given back last */
-    struct net_port *ports; /* sorted, backends owned */
-    unsigned n_ports;
+    struct netports ports;
     struct rules_chains chains;
     struct waiter *waiters;
     struct uv_nft *nft;
@@ -56,112 +53,6 @@ struct net {
     void (*closed)(void *arg);
     void *closed_arg;
 };
-
-/* ---- names ---- */
-
-static uint64_t mix(uint64_t h, const void *data, size_t len)
-{
-    const unsigned char *p = data;
-
-    for (size_t i = 0; i < len; i++) { /* FNV-1a */
-        h = (h ^ p[i]) * 0x100000001b3u;
-    }
-    return h ^ h >> 32;
-}
-
-static uint64_t hash_suffix(const char *suffix)
-{
-    return mix(0xcbf29ce484222325u, suffix, strlen(suffix));
-}
-
-static void put_letters(uint64_t bits, char *ret, unsigned n)
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
-
-    for (unsigned i = 0; i < n; i++, bits >>= 5) {
-        ret[i] = letters[bits & 31];
-    }
-    ret[n] = '\0';
-}
-
-/* "wh" + 4 letters of the suffix + 9 of the run: an interface's name has room for 15. The alias
- * says the same in full. */
-static void link_name(const struct net *net, struct net_id id, char ret[16])
-{
-    uint64_t h = mix(hash_suffix(net->suffix), &id.incarnation, sizeof(id.incarnation));
-
-    h = mix(h, &id.run, sizeof(id.run));
-    (void)snprintf(ret, 16, "%s", net->rules.links);
-    put_letters(h, ret + strlen(ret), 9);
-}
-
-static void set_names(struct net *net, const char *suffix)
-{
-    bool plain = strcmp(suffix, "node") == 0;
-    uint64_t h = hash_suffix(suffix);
-
-    (void)snprintf(net->suffix, sizeof(net->suffix), "%s", suffix);
-    (void)snprintf(net->rules.table, sizeof(net->rules.table), "wherry%s%s", plain ? "" : "_",
-                   plain ? "" : suffix);
-    (void)snprintf(net->rules.links, sizeof(net->rules.links), "wh");
-    put_letters(h, net->rules.links + 2, 4);
-    net->metric = METRIC_BASE + (uint32_t)(h % METRIC_SPREAD);
-}
-
-/* ---- checks ---- */
-
-static uint32_t mask_of(unsigned prefix)
-{
-    return prefix == 0 ? 0 : ~(uint32_t)0 << (32 - prefix);
-}
-
-static int check_suffix(const char *suffix, struct err *e)
-{
-    size_t len = strlen(suffix);
-
-    if (len == 0 || len > NET_SUFFIX_MAX ||
-        strspn(suffix, "abcdefghijklmnopqrstuvwxyz0123456789_") != len) {
-        return err_say(e, EINVAL, "network suffix \"%.40s\": 1 to %d of a-z, 0-9 and _", suffix,
-                       NET_SUFFIX_MAX);
-    }
-    return 0;
-}
-
-static int check_net(const char *what, uint32_t net, unsigned prefix, struct err *e)
-{
-    if (prefix > 32 || (net & ~mask_of(prefix)) != 0) {
-        return err_say(e, EINVAL, "%s %u.%u.%u.%u/%u: no network", what, net >> 24,
-                       net >> 16 & 0xff, net >> 8 & 0xff, net & 0xff, prefix);
-    }
-    return 0;
-}
-
-static int check_config(const struct net_config *c, struct err *e)
-{
-    int rc = check_suffix(c->suffix, e);
-
-    if (rc == 0) {
-        rc = check_net("cluster range", c->range, c->range_prefix, e);
-    }
-    if (rc == 0) {
-        rc = check_net("node block", c->block, c->block_prefix, e);
-    }
-    if (rc < 0) {
-        return rc;
-    }
-    if (32 - c->block_prefix < BLOCK_BITS_MIN || 32 - c->block_prefix > BLOCK_BITS_MAX) {
-        return err_say(e, EINVAL, "node block: a prefix of %u; %u to %u are possible",
-                       c->block_prefix, 32 - BLOCK_BITS_MAX, 32 - BLOCK_BITS_MIN);
-    }
-    if (c->block_prefix < c->range_prefix || (c->block & mask_of(c->range_prefix)) != c->range) {
-        return err_say(e, EINVAL, "node block: not inside the cluster range");
-    }
-    if (c->mtu != 0 && (c->mtu < MTU_MIN || c->mtu > 65535)) {
-        return err_say(e, EINVAL, "mtu %u: %u to 65535 are possible", c->mtu, MTU_MIN);
-    }
-    return 0;
-}
-
 /* ---- forwarding ---- */
 
 /* The namespace's own switch, all of it: packets are forwarded only if the link they come by says
@@ -199,14 +90,6 @@ static void set_taken(struct net *net, uint32_t i, bool taken)
     net->taken[i / 64] = taken ? net->taken[i / 64] | bit : net->taken[i / 64] & ~bit;
 }
 
-/* The first and the last address are taken for good: some programs think they mean the network. */
-static bool in_block(const struct net *net, uint32_t address)
-{
-    uint32_t i = address - net->rules.block;
-
-    return i > 0 && i < net->n_addresses - 1;
-}
-
 int net_reserve(struct net *net, uint32_t *ret_address, struct err *e)
 {
     for (uint32_t tried = 0; tried < net->n_addresses; tried++) {
@@ -227,7 +110,7 @@ int net_reserve(struct net *net, uint32_t *ret_address, struct err *e)
 
 int net_attach(struct net *net, struct net_id id, int netns_fd, uint32_t address, struct err *e)
 {
-    char name[16];
+    char name[NETCONFIG_LINK_NAME];
     char alias[80];
     struct rtnl_veth veth = {.name = name,
                              .alias = alias,
@@ -237,9 +120,9 @@ int net_attach(struct net *net, struct net_id id, int netns_fd, uint32_t address
                              .netns_fd = netns_fd};
     int rc;
 
-    assert(in_block(net, address));
+    assert(rules_in_block(&net->rules, address));
     assert(is_taken(net, address - net->rules.block));
-    link_name(net, id, name);
+    netconfig_link_name(net->suffix, id, name);
     (void)snprintf(alias, sizeof(alias), "wherry %s %llx run %u", net->suffix,
                    (unsigned long long)id.incarnation, id.run);
     FAILPOINT("agent.net.before_attach");
@@ -253,12 +136,12 @@ int net_attach(struct net *net, struct net_id id, int netns_fd, uint32_t address
 
 int net_detach(struct net *net, struct net_id id, uint32_t address, struct err *e)
 {
-    char name[16];
+    char name[NETCONFIG_LINK_NAME];
     int rc;
 
-    link_name(net, id, name);
+    netconfig_link_name(net->suffix, id, name);
     rc = rtnl_link_del(net->rtnl, name, e);
-    if (rc == 0 && in_block(net, address)) {
+    if (rc == 0 && rules_in_block(&net->rules, address)) {
         set_taken(net, address - net->rules.block, false);
     }
     return rc;
@@ -310,7 +193,7 @@ static int adopt_address(struct net *net, const struct net_found *f, struct err 
 {
     uint32_t a = f->address;
 
-    if (!in_block(net, a)) {
+    if (!rules_in_block(&net->rules, a)) {
         return err_say(e, ERANGE, "address %u.%u.%u.%u lies outside of this node's block", a >> 24,
                        a >> 16 & 0xff, a >> 8 & 0xff, a & 0xff);
     }
@@ -332,7 +215,7 @@ int net_adopt(struct net *net, const struct net_found *found, unsigned n, struct
         int one = adopt_address(net, &found[i], &why);
 
         rc = one < 0 && rc == 0 ? err_say(e, one, "%s", why.text) : rc;
-        link_name(net, found[i].id, keep[i]);
+        netconfig_link_name(net->suffix, found[i].id, keep[i]);
     }
     qsort(keep, n, sizeof(*keep), by_name);
     if (rc == 0) {
@@ -345,65 +228,6 @@ int net_adopt(struct net *net, const struct net_found *found, unsigned n, struct
 }
 
 /* ---- routes ---- */
-
-struct our_routes {
-    struct rtnl_route *list;
-    unsigned n;
-    unsigned cap;
-};
-
-static void on_our_route(void *arg, const struct rtnl_route *route)
-{
-    struct our_routes *r = arg;
-
-    if (r->n == r->cap) {
-        r->cap = r->cap > 0 ? r->cap * 2 : 64;
-        r->list = xrealloc(r->list, r->cap, sizeof(*r->list));
-    }
-    r->list[r->n++] = *route;
-}
-
-static int by_dst(const void *a, const void *b)
-{
-    const struct rtnl_route *l = a;
-    const struct rtnl_route *r = b;
-
-    if (l->dst != r->dst) {
-        return l->dst < r->dst ? -1 : 1;
-    }
-    return l->prefix < r->prefix ? -1 : l->prefix > r->prefix;
-}
-
-/* Makes these (sorted) our routes. */
-static int make_routes(struct net *net, const struct rtnl_route *want, unsigned n, struct err *e)
-{
-    struct our_routes have = {0};
-    struct err why;
-    int rc = rtnl_routes(net->rtnl, net->metric, on_our_route, &have, e);
-
-    if (have.n > 0) {
-        qsort(have.list, have.n, sizeof(*have.list), by_dst);
-    }
-    for (unsigned i = 0; i < have.n; i++) {
-        if (n == 0 || bsearch(&have.list[i], want, n, sizeof(*want), by_dst) == NULL) {
-            int one = rtnl_route_del(net->rtnl, &have.list[i], &why);
-
-            rc = one < 0 && rc == 0 ? err_say(e, one, "%s", why.text) : rc;
-        }
-    }
-    for (unsigned i = 0; i < n; i++) {
-        const struct rtnl_route *is =
-            have.n > 0 ? bsearch(&want[i], have.list, have.n, sizeof(*want), by_dst) : NULL;
-
-        if (is == NULL || is->via != want[i].via) {
-            int one = rtnl_route_set(net->rtnl, &want[i], &why);
-
-            rc = one < 0 && rc == 0 ? err_say(e, one, "%s", why.text) : rc;
-        }
-    }
-    free(have.list);
-    return rc;
-}
 
 /* What nobody of ours has must not leave by the default route, and come back. */
 static struct rtnl_route block_route(const struct net *net)
@@ -418,7 +242,7 @@ int net_routes(struct net *net, const struct net_route *routes, unsigned n, stru
     int rc = 0;
 
     for (unsigned i = 0; i < n && rc == 0; i++) {
-        rc = check_net("block of a node", routes[i].block, routes[i].block_prefix, e);
+        rc = netconfig_check_net("block of a node", routes[i].block, routes[i].block_prefix, e);
         want[i] = (struct rtnl_route){.dst = routes[i].block,
                                       .prefix = routes[i].block_prefix,
                                       .via = routes[i].via,
@@ -429,134 +253,12 @@ int net_routes(struct net *net, const struct net_route *routes, unsigned n, stru
     }
     if (rc == 0) {
         want[n] = block_route(net);
-        qsort(want, n + 1, sizeof(*want), by_dst);
-        rc = make_routes(net, want, n + 1, e);
+        rc = netroutes_make(net->rtnl, net->metric, want, n + 1, e);
     }
     free(want);
     return rc;
 }
-
 /* ---- ports ---- */
-
-static int by_port(const void *a, const void *b)
-{
-    const struct net_port *l = a;
-    const struct net_port *r = b;
-
-    if (l->host_ip != r->host_ip) {
-        return l->host_ip < r->host_ip ? -1 : 1;
-    }
-    if (l->port != r->port) {
-        return l->port < r->port ? -1 : 1;
-    }
-    return (int)l->udp - (int)r->udp;
-}
-
-static bool same_backends(const struct net_port *a, const struct net_port *b)
-{
-    if (a->n_backends != b->n_backends) {
-        return false;
-    }
-    for (unsigned i = 0; i < a->n_backends; i++) {
-        if (a->backends[i].address != b->backends[i].address ||
-            a->backends[i].port != b->backends[i].port) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void free_ports(struct net_port *ports, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++) {
-        free((void *)(uintptr_t)ports[i].backends);
-    }
-    free(ports);
-}
-
-static struct net_port *copy_ports(const struct net_port *ports, unsigned n)
-{
-    struct net_port *copy = xcalloc(n + 1, sizeof(*copy));
-
-    for (unsigned i = 0; i < n; i++) {
-        struct net_backend *backends = xcalloc(ports[i].n_backends + 1, sizeof(*backends));
-
-        if (ports[i].n_backends > 0) {
-            memcpy(backends, ports[i].backends, ports[i].n_backends * sizeof(*backends));
-        }
-        copy[i] = ports[i];
-        copy[i].backends = backends;
-    }
-    qsort(copy, n, sizeof(*copy), by_port);
-    return copy;
-}
-
-static int check_port(const struct net *net, const struct net_port *p, struct err *e)
-{
-    const char *kind = p->udp ? "udp" : "tcp";
-
-    if (p->port == 0) {
-        return err_say(e, EINVAL, "published port 0/%s: 1 to 65535 are possible", kind);
-    }
-    if (p->n_backends > NET_BACKENDS_MAX) {
-        return err_say(e, E2BIG, "published port %u/%s: %u containers; %d are possible",
-                       (unsigned)p->port, kind, p->n_backends, NET_BACKENDS_MAX);
-    }
-    for (unsigned i = 0; i < p->n_backends; i++) {
-        if (!in_block(net, p->backends[i].address) || p->backends[i].port == 0) {
-            return err_say(e, EINVAL, "published port %u/%s: a container not of this node",
-                           (unsigned)p->port, kind);
-        }
-    }
-    return 0;
-}
-
-/* `ports` sorted. */
-static int check_ports(const struct net *net, const struct net_port *ports, unsigned n,
-                       struct err *e)
-{
-    for (unsigned i = 0; i < n; i++) {
-        int rc = check_port(net, &ports[i], e);
-
-        if (rc < 0) {
-            return rc;
-        }
-        if (i > 0 && by_port(&ports[i - 1], &ports[i]) == 0) {
-            return err_say(e, EINVAL, "published port %u/%s is named twice",
-                           (unsigned)ports[i].port, ports[i].udp ? "udp" : "tcp");
-        }
-    }
-    return 0;
-}
-
-/* What turns the ports in force into `want`; both sorted. All that goes, goes first. */
-static void write_difference(struct net *net, const struct net_port *want, unsigned n,
-                             struct buf *ret, bool *ret_udp)
-{
-    auto_buf struct buf added = {0};
-    unsigned i = 0;
-    unsigned j = 0;
-
-    while (i < net->n_ports || j < n) {
-        int order = i == net->n_ports ? 1 : j == n ? -1 : by_port(&net->ports[i], &want[j]);
-        bool changed = order != 0 || !same_backends(&net->ports[i], &want[j]);
-
-        *ret_udp = *ret_udp || (changed && (order <= 0 ? net->ports[i].udp : want[j].udp));
-        if (order <= 0) {
-            if (changed) {
-                rules_port_del(&net->rules, &net->ports[i], ret);
-            }
-            i++;
-        }
-        if (order >= 0) {
-            if (changed) {
-                rules_port_add(&net->rules, &want[j], &net->chains, &added);
-            }
-            j++;
-        }
-    }
-    buf_append(ret, buf_text(&added), added.len);
-}
 
 static void write_whole(void *arg, struct buf *ret)
 {
@@ -564,8 +266,8 @@ static void write_whole(void *arg, struct buf *ret)
 
     memset(&net->chains, 0, sizeof(net->chains));
     rules_table(&net->rules, ret);
-    for (unsigned i = 0; i < net->n_ports; i++) {
-        rules_port_add(&net->rules, &net->ports[i], &net->chains, ret);
+    for (unsigned i = 0; i < net->ports.n; i++) {
+        rules_port_add(&net->rules, &net->ports.list[i], &net->chains, ret);
     }
 }
 
@@ -581,45 +283,11 @@ static void tell_waiters(struct net *net, uint64_t seq, int status, const struct
     }
 }
 
-/* ---- flows of UDP ---- */
-
-static bool serves(const struct net_port *p, uint32_t address)
-{
-    for (unsigned i = 0; i < p->n_backends; i++) {
-        if (p->backends[i].address == address) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The port that a datagram to this address would meet: one of the address itself comes first. */
-static const struct net_port *find_udp(const struct net *net, uint32_t dst, uint16_t port)
-{
-    struct net_port key = {.udp = true, .port = port, .host_ip = dst};
-    const struct net_port *found = NULL;
-
-    if (net->n_ports > 0) {
-        found = bsearch(&key, net->ports, net->n_ports, sizeof(key), by_port);
-        key.host_ip = 0;
-        found = found != NULL && found->n_backends > 0
-                    ? found
-                    : bsearch(&key, net->ports, net->n_ports, sizeof(key), by_port);
-    }
-    return found != NULL && found->n_backends > 0 ? found : NULL;
-}
-
-/* Either it was led to a container that does not serve it any more, or it was led nowhere and
- * should have been. What containers send outwards is neither. */
 static bool is_stale(void *arg, const struct uv_flow *flow)
 {
     const struct net *net = arg;
-    const struct net_port *p = find_udp(net, flow->dst, flow->port);
 
-    if (flow->dst != flow->answers) {
-        return in_block(net, flow->answers) && (p == NULL || !serves(p, flow->answers));
-    }
-    return p != NULL && !in_block(net, flow->src) && !in_block(net, flow->dst);
+    return netports_is_stale(&net->ports, &net->rules, flow);
 }
 
 static void on_done(void *arg, uint64_t seq, int status, const struct err *e)
@@ -645,42 +313,21 @@ static void add_waiter(struct net *net, uint64_t seq, net_publish_cb cb, void *a
     *at = w;
 }
 
-/* A checked and sorted copy. */
-static int take_ports(const struct net *net, const struct net_port *ports, unsigned n,
-                      struct net_port **ret, struct err *e)
-{
-    struct net_port *copy;
-    int rc;
-
-    if (n > NET_PORTS_MAX) {
-        return err_say(e, E2BIG, "%u published ports; %d are possible", n, NET_PORTS_MAX);
-    }
-    copy = copy_ports(ports, n);
-    rc = check_ports(net, copy, n, e);
-    if (rc < 0) {
-        free_ports(copy, n);
-        return rc;
-    }
-    *ret = copy;
-    return 0;
-}
-
 int net_publish(struct net *net, const struct net_port *ports, unsigned n, net_publish_cb cb,
                 void *arg, struct err *e)
 {
     auto_buf struct buf text = {0};
-    struct net_port *want;
-    bool udp = false;
+    struct netports want;
+    bool udp;
     uint64_t seq;
-    int rc = take_ports(net, ports, n, &want, e);
+    int rc = netports_take(&net->rules, ports, n, &want, e);
 
     if (rc < 0) {
         return rc;
     }
-    write_difference(net, want, n, &text, &udp);
-    free_ports(net->ports, net->n_ports);
+    udp = netports_difference(&net->ports, &want, &net->rules, &net->chains, &text);
+    netports_finish(&net->ports);
     net->ports = want;
-    net->n_ports = n;
     if (text.len == 0 && cb == NULL) {
         return 0;
     }
@@ -691,13 +338,12 @@ int net_publish(struct net *net, const struct net_port *ports, unsigned n, net_p
     }
     return 0;
 }
-
 /* ---- life ---- */
 
 static void net_free(struct net *net)
 {
     cleanup_close(&net->rtnl);
-    free_ports(net->ports, net->n_ports);
+    netports_finish(&net->ports);
     free(net->taken);
     free(net->nft_program);
     free(net);
@@ -707,7 +353,10 @@ static struct net *make(const struct net_config *c)
 {
     struct net *net = xcalloc(1, sizeof(*net));
 
-    set_names(net, c->suffix);
+    (void)snprintf(net->suffix, sizeof(net->suffix), "%s", c->suffix);
+    net->metric = netconfig_metric(c->suffix);
+    netconfig_table_name(c->suffix, net->rules.table, sizeof(net->rules.table));
+    netconfig_link_prefix(c->suffix, net->rules.links);
     net->rules.range = c->range;
     net->rules.range_prefix = c->range_prefix;
     net->rules.block = c->block;
@@ -757,15 +406,14 @@ int net_create(struct uv_loop_s *loop, const struct net_config *config, struct n
                struct err *e)
 {
     struct net *net;
-    int rc = check_config(config, e);
+    int rc = netconfig_check(config, e);
 
     if (rc < 0) {
         return rc;
     }
     net = make(config);
-    rc = take_ports(net, config->ports, config->n_ports, &net->ports, e);
+    rc = netports_take(&net->rules, config->ports, config->n_ports, &net->ports, e);
     if (rc == 0) {
-        net->n_ports = config->n_ports;
         rc = bring_up(net, loop, e);
     }
     if (rc < 0) {
@@ -800,7 +448,7 @@ void net_close(struct net *net, bool remove, void (*closed)(void *arg), void *ar
     net->closed_arg = arg;
     if (remove) {
         (void)remove_links(net, NULL, 0, NULL);
-        (void)make_routes(net, NULL, 0, NULL);
+        (void)netroutes_make(net->rtnl, net->metric, NULL, 0, NULL);
         rules_remove(&net->rules, &last);
     }
     net->live = 2;

@@ -108,6 +108,13 @@ static void put_command(const struct rules_config *c, const char *command, struc
     buf_puts(ret, "; ");
 }
 
+bool rules_in_block(const struct rules_config *c, uint32_t address)
+{
+    uint32_t i = address - c->block;
+
+    return i > 0 && i < ((uint32_t)1 << (32 - c->block_prefix)) - 1;
+}
+
 void rules_table(const struct rules_config *c, struct buf *ret)
 {
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {

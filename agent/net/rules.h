@@ -31,6 +31,10 @@ struct rules_chains {
     bool known[2][NET_BACKENDS_MAX + 1];
 };
 
+/* Whether it is an address that a container of this node can have: the first and the last are left
+ * out, because some programs think they mean the network. */
+bool rules_in_block(const struct rules_config *c, uint32_t address);
+
 /* Replaces the table, whatever was in it, by one without ports. */
 void rules_table(const struct rules_config *c, struct buf *ret);
 

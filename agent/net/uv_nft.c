@@ -9,11 +9,8 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +19,8 @@
 #include <uv.h>
 
 #include "agent/net/nlbatch.h"
+#include "agent/net/uv_nftchild.h"
 #include "common/cleanup.h"
-#include "common/failpoint.h"
 #include "common/log.h"
 
 #define SILENCE_MS   500u  /* and one more per 64 bytes sent: large tables on small machines */
@@ -32,23 +29,10 @@
 #define SETTLE_MS    20u   /* somebody else's changes come in groups */
 #define RESTORE_MS   200u  /* between two assertions: we do not fight faster than this */
 #define RETRY_MS     5000u /* after an assertion was refused */
-#define ANSWER_MAX   (1u << 20)
 #define EVENTS_SPACE (4 << 20)
 #define FAMILY       1 /* NFPROTO_INET; linux/netfilter.h cannot stand beside netinet/in.h */
 #define FENCE        "list tables\n"
 #define TABLE_MAX    64
-
-struct child {
-    uv_process_t process;
-    uv_poll_t poll;
-    struct uv_nft *nft;
-    int fd;
-    unsigned open; /* handles not closed yet */
-    bool polled;
-    struct buf out;
-    struct buf in;
-    char error[256]; /* first error of the transaction under way */
-};
 
 struct uv_nft {
     struct uv_nft_config config;
@@ -56,8 +40,8 @@ struct uv_nft {
     uv_timer_t timer;
     uv_poll_t events;
     int events_fd;
-    uint32_t port; /* of the child's netlink socket; 0: not learnt */
-    struct child *child;
+    uint32_t port;             /* of the child's netlink socket; 0: not learnt */
+    struct uv_nftchild *child; /* NULL: none */
     uint64_t started_ms;
     struct buf pending;
     uint64_t seq; /* of the latest change */
@@ -66,6 +50,7 @@ struct uv_nft {
     bool busy; /* a transaction is under way: */
     bool busy_whole;
     bool busy_foreign; /* it restores */
+    char error[256];   /* the first that was said about it; "": none */
     uint64_t busy_seq;
     uint64_t deadline_ms;
 
@@ -112,29 +97,6 @@ static void let_go(struct uv_nft *n)
     free(n);
 }
 
-static void child_closed(struct child *c)
-{
-    struct uv_nft *n = c->nft;
-
-    if (--c->open == 0) {
-        (void)close(c->fd);
-        buf_finish(&c->out);
-        buf_finish(&c->in);
-        free(c);
-    }
-    let_go(n);
-}
-
-static void on_child_poll_closed(uv_handle_t *handle)
-{
-    child_closed(container_of((uv_poll_t *)handle, struct child, poll));
-}
-
-static void on_child_process_closed(uv_handle_t *handle)
-{
-    child_closed(container_of((uv_process_t *)handle, struct child, process));
-}
-
 static void on_timer_closed(uv_handle_t *handle)
 {
     let_go(container_of((uv_timer_t *)handle, struct uv_nft, timer));
@@ -145,25 +107,28 @@ static void on_events_closed(uv_handle_t *handle)
     let_go(container_of((uv_poll_t *)handle, struct uv_nft, events));
 }
 
-/* Whatever it was doing: the next child asserts the whole table, and with that everything. */
-static void drop_child(struct uv_nft *n)
+static void on_child_closed(void *arg)
 {
-    struct child *c = n->child;
+    let_go(arg);
+}
 
-    if (c == NULL) {
-        return;
-    }
+/* Whatever it was doing: the next child asserts the whole table, and with that everything. */
+static void without_child(struct uv_nft *n)
+{
     n->child = NULL;
     n->busy = false;
     n->port = 0;
     n->whole_due = true;
     n->foreign = n->foreign || n->busy_foreign;
     n->busy_foreign = false;
-    uv_close((uv_handle_t *)&c->poll, on_child_poll_closed);
-    if (uv_is_active((uv_handle_t *)&c->process)) {
-        (void)uv_process_kill(&c->process, SIGKILL); /* on_child_exit closes it: no zombie */
-    } else {
-        uv_close((uv_handle_t *)&c->process, on_child_process_closed);
+    n->busy_whole = false;
+}
+
+static void drop_child(struct uv_nft *n)
+{
+    if (n->child != NULL) {
+        uv_nftchild_drop(n->child);
+        without_child(n);
     }
 }
 
@@ -285,15 +250,15 @@ static void finish_refused(struct uv_nft *n, const char *error)
     n->config.done(n->config.arg, n->busy_seq, -EPROTO, &e);
 }
 
-static void finish_transaction(struct uv_nft *n, struct child *c)
+static void finish_transaction(struct uv_nft *n)
 {
     struct err none = {0};
 
     take_events(n); /* those of this transaction are there before its answer */
     n->busy = false;
-    if (c->error[0] != '\0') {
+    if (n->error[0] != '\0') {
         if (!n->closing) {
-            finish_refused(n, c->error);
+            finish_refused(n, n->error);
         }
     } else {
         n->asserted_ms = n->busy_whole ? uv_now(n->config.loop) : n->asserted_ms;
@@ -304,177 +269,57 @@ static void finish_transaction(struct uv_nft *n, struct child *c)
     }
     n->busy_foreign = false;
     n->busy_whole = false;
-    c->error[0] = '\0';
+    n->error[0] = '\0';
     arm(n, 0);
 }
 
 /* The answer to the fence is one line of JSON; everything else is about an error, first its text,
  * then the place. */
-static void take_line(struct uv_nft *n, struct child *c, const char *line)
+static void on_child_line(void *arg, const char *line)
 {
-    if (line[0] == '{') {
-        if (n->busy) {
-            finish_transaction(n, c);
-        }
-        return;
-    }
-    if (c->error[0] == '\0' && strstr(line, "Error:") != NULL) {
-        (void)snprintf(c->error, sizeof(c->error), "%.250s", strstr(line, "Error:") + 7);
+    struct uv_nft *n = arg;
+    const char *error = strstr(line, "Error:");
+
+    if (line[0] == '{' && n->busy) {
+        finish_transaction(n);
+    } else if (line[0] != '{' && n->error[0] == '\0' && error != NULL) {
+        (void)snprintf(n->error, sizeof(n->error), "%.250s", error + strlen("Error: "));
     }
 }
 
-static void take_lines(struct uv_nft *n, struct child *c)
+static void on_child_gone(void *arg)
 {
-    char *end_of;
+    struct uv_nft *n = arg;
 
-    while (c->in.len > 0 && (end_of = memchr(c->in.data, '\n', c->in.len)) != NULL) {
-        size_t len = (size_t)(end_of - c->in.data) + 1;
-
-        *end_of = '\0';
-        take_line(n, c, c->in.data);
-        buf_consume(&c->in, len);
-    }
-}
-
-static void receive(struct uv_nft *n, struct child *c)
-{
-    char bytes[8192];
-    ssize_t got;
-
-    while ((got = recv(c->fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0) {
-        buf_append(&c->in, bytes, (size_t)got);
-        take_lines(n, c);
-        if (c->in.len > ANSWER_MAX) {
-            break;
-        }
-    }
-    if (got >= 0 || (errno != EAGAIN && errno != EINTR)) {
-        drop_child(n);
-        arm(n, n->started_ms + RESTART_MS);
-    }
-}
-
-static void on_child_poll(uv_poll_t *poll, int status, int events);
-
-static void set_poll(struct child *c)
-{
-    int events = UV_READABLE | (c->out.len > 0 ? UV_WRITABLE : 0);
-
-    (void)uv_poll_start(&c->poll, events, on_child_poll);
-}
-
-static void transmit(struct child *c)
-{
-    while (c->out.len > 0) {
-        ssize_t put = send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-        if (put < 0) {
-            break; /* full: later; broken: reading tells */
-        }
-        buf_consume(&c->out, (size_t)put);
-    }
-    set_poll(c);
-}
-
-static void on_child_poll(uv_poll_t *poll, int status, int events)
-{
-    struct child *c = container_of(poll, struct child, poll);
-    struct uv_nft *n = c->nft;
-
-    if (n->child == c && (events & UV_WRITABLE) != 0) {
-        transmit(c);
-    }
-    if (n->child == c && (status < 0 || (events & UV_READABLE) != 0)) {
-        receive(n, c);
-    }
-}
-
-/* ---- starting it ---- */
-
-static void on_child_exit(uv_process_t *process, int64_t code, int signal)
-{
-    struct child *c = container_of(process, struct child, process);
-    struct uv_nft *n = c->nft;
-
-    (void)code;
-    (void)signal;
-    if (n->child == c) { /* its last words, at whose end it is dropped */
-        receive(n, c);
-    }
-    if (n->child == c) {
-        drop_child(n);
-    }
-    if (!uv_is_closing((uv_handle_t *)process)) { /* it was dropped while it lived */
-        uv_close((uv_handle_t *)process, on_child_process_closed);
-    }
+    without_child(n);
     arm(n, n->started_ms + RESTART_MS);
-}
-
-static int spawn(struct uv_nft *n, struct child *c, int fd)
-{
-    const char *program = n->config.program;
-    char *args[] = {(char *)(uintptr_t)program, (char *)"-j", (char *)"-i", NULL};
-    char *env[] = {(char *)"PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin",
-                   (char *)"LC_ALL=C", NULL};
-    uv_stdio_container_t stdio[3];
-    uv_process_options_t options = {.file = program,
-                                    .args = args,
-                                    .env = env,
-                                    .flags = UV_PROCESS_DETACHED,
-                                    .exit_cb = on_child_exit,
-                                    .stdio = stdio,
-                                    .stdio_count = 3};
-
-    for (unsigned i = 0; i < 3; i++) {
-        stdio[i] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = fd};
-    }
-    FAILPOINT("agent.net.before_nft_spawn");
-    return uv_spawn(n->config.loop, &c->process, &options);
 }
 
 static int start_child(struct uv_nft *n, struct err *e)
 {
-    struct child *c;
-    int fds[2];
-    int rc;
+    struct uv_nftchild_events events = {
+        .line = on_child_line, .gone = on_child_gone, .closed = on_child_closed, .arg = n};
+    struct uv_nftchild *child = NULL;
+    int rc = uv_nftchild_start(n->config.loop, n->config.program, &events, &child, e);
 
+    n->live += child != NULL;
     n->started_ms = uv_now(n->config.loop);
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
-        return err_set(e, errno, "make a socket for nft");
-    }
-    c = xcalloc(1, sizeof(*c));
-    c->nft = n;
-    c->fd = fds[0];
-    c->open = 2;
-    n->live += 2;
-    n->child = c;
-    rc = uv_poll_init(n->config.loop, &c->poll, c->fd);
-    assert(rc == 0);
-    rc = spawn(n, c, fds[1]);
-    (void)close(fds[1]);
-    if (rc < 0) {
-        drop_child(n);
-        return err_set(e, rc, "start %s", n->config.program);
-    }
     n->whole_due = true;
-    set_poll(c);
-    return 0;
+    n->child = rc == 0 ? child : NULL;
+    return rc;
 }
 
 /* ---- what is sent, and when ---- */
 
 static void transact(struct uv_nft *n, const char *text, size_t len)
 {
-    struct child *c = n->child;
-
     n->busy = true;
     n->busy_seq = n->seq;
     n->deadline_ms = uv_now(n->config.loop) + SILENCE_MS + len / 64;
-    c->error[0] = '\0';
-    buf_append(&c->out, text, len);
-    buf_puts(&c->out, "\n" FENCE);
+    n->error[0] = '\0';
     arm(n, n->deadline_ms);
-    transmit(c);
+    uv_nftchild_send(n->child, text, len);
+    uv_nftchild_send(n->child, "\n" FENCE, strlen("\n" FENCE));
 }
 
 static void send_whole(struct uv_nft *n)
@@ -558,7 +403,7 @@ static void on_timer(uv_timer_t *timer)
     struct uv_nft *n = container_of(timer, struct uv_nft, timer);
 
     if (n->busy) { /* its answer may wait while the loop was held up */
-        receive(n, n->child);
+        uv_nftchild_receive(n->child);
     }
     if (n->busy && uv_now(n->config.loop) < n->deadline_ms) {
         arm(n, n->deadline_ms);
@@ -579,19 +424,15 @@ static int wait_for_first(struct uv_nft *n, struct err *e)
     uint64_t until = uv_hrtime() / 1000000 + FIRST_MS;
 
     while (n->busy) {
-        struct pollfd p = {.fd = n->child->fd, .events = POLLIN};
         uint64_t now = uv_hrtime() / 1000000;
 
         if (now >= until) {
             return err_say(e, ETIMEDOUT, "nft does not answer within %u ms", FIRST_MS);
         }
-        transmit(n->child);
-        p.events = (short)(POLLIN | (n->child->out.len > 0 ? POLLOUT : 0));
-        (void)poll(&p, 1, (int)(until - now));
-        receive(n, n->child);
-        if (n->child == NULL) {
-            return err_say(e, EIO, "nft ended at once");
-        }
+        uv_nftchild_wait(n->child, (unsigned)(until - now));
+    }
+    if (n->child == NULL) {
+        return err_say(e, EIO, "nft ended at once");
     }
     return 0;
 }
@@ -696,5 +537,5 @@ unsigned uv_nft_restored(const struct uv_nft *n)
 
 int uv_nft_pid(const struct uv_nft *n)
 {
-    return n->child != NULL ? n->child->process.pid : 0;
+    return n->child != NULL ? uv_nftchild_pid(n->child) : 0;
 }

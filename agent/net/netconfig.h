@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WHERRY_AGENT_NET_NETCONFIG_H
+#define WHERRY_AGENT_NET_NETCONFIG_H
+
+/* What follows from the configuration of a node's network: whether it makes sense, and what
+ * everything is called in the kernel, so that it is found again. Pure. */
+
+#include "agent/net/net.h"
+
+#define NETCONFIG_LINK_NAME 16
+
+/* -EINVAL names the option. */
+int netconfig_check(const struct net_config *config, struct err *e);
+
+/* `what` is no address but a network. */
+int netconfig_check_net(const char *what, uint32_t net, unsigned prefix, struct err *e);
+
+/* "wherry", or "wherry_SUFFIX". */
+void netconfig_table_name(const char *suffix, char *ret, size_t size);
+
+/* The host's end of a container's link, and how all of them begin. */
+void netconfig_link_prefix(const char *suffix, char ret[NETCONFIG_LINK_NAME]);
+void netconfig_link_name(const char *suffix, struct net_id id, char ret[NETCONFIG_LINK_NAME]);
+
+/* By which our routes are known among those of other agents. */
+uint32_t netconfig_metric(const char *suffix);
+
+#endif
