@@ -208,7 +208,7 @@ static void welcome(struct uv_agent_link *l, const struct link_message *m)
 static void refuse(struct uv_agent_link *l, const struct link_message *m)
 {
     (void)snprintf(l->reason, sizeof(l->reason), "it ends the session: %s: %.400s",
-                   link_refusal_name(m->u.refuse.code), m->u.refuse.reason);
+                   codec_link_refusal_name(m->u.refuse.code), m->u.refuse.reason);
     if (m->u.refuse.code != LINK_REFUSE_BUSY && l->failures < 4) {
         l->failures = 4; /* to ask again at once would change nothing */
     }

@@ -128,7 +128,7 @@ static bool position_holds(struct uv_agent_link *l, struct link_position p)
 {
     struct link_position had = seen(l->agent);
 
-    if (link_position_compare(p, had) >= 0) {
+    if (codec_link_position_compare(p, had) >= 0) {
         return true;
     }
     uv_agent_link_end(
@@ -154,7 +154,7 @@ static bool record_position(struct uv_agent *a, struct link_position p)
 {
     struct journal_record r = {.kind = JOURNAL_POSITION};
 
-    if (link_position_compare(p, seen(a)) <= 0) {
+    if (codec_link_position_compare(p, seen(a)) <= 0) {
         return false;
     }
     r.u.position.epoch = p.epoch;

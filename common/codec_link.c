@@ -18,7 +18,7 @@
 #define LINK_X_ROW(id, text, side, phase, max)                                                     \
     [LINK_##id] = {.name = (text), .cap = (max), side##_ROW, phase##_ROW},
 
-const struct link_row link_rows[LINK_KIND_N] = {LINK_KINDS(LINK_X_ROW)};
+const struct link_row codec_link_rows[LINK_KIND_N] = {LINK_KINDS(LINK_X_ROW)};
 
 /* The kinds are the fields of Envelope, in their order. */
 #define LINK_X_FIELD(id, text, side, phase, max)                                                   \
@@ -32,12 +32,12 @@ static const struct doc_limits narrow = {.repeated_max = DOC_REPEATED_MAX,
                                          .string_max = DOC_STRING_MAX};
 static const struct doc_limits wide = {.repeated_max = DOC_WIDE_MAX, .string_max = DOC_STRING_MAX};
 
-const char *link_refusal_name(enum link_refusal code)
+const char *codec_link_refusal_name(enum link_refusal code)
 {
     return (unsigned)code < LINK_REFUSE_N ? refusal_names[code] : refusal_names[0];
 }
 
-int link_position_compare(struct link_position a, struct link_position b)
+int codec_link_position_compare(struct link_position a, struct link_position b)
 {
     if (a.epoch != b.epoch) {
         return a.epoch < b.epoch ? -1 : 1;
@@ -108,7 +108,7 @@ int codec_link_decode(const void *bytes, size_t len, enum link_side from, bool g
     if (rc < 0) {
         return rc;
     }
-    row = &link_rows[m.kind];
+    row = &codec_link_rows[m.kind];
     rc = judge(row, len, from, greeted, e);
     if (rc < 0) {
         return rc;

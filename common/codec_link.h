@@ -60,7 +60,7 @@ struct link_row {
     bool later;           /* after both have greeted */
 };
 
-extern const struct link_row link_rows[LINK_KIND_N];
+extern const struct link_row codec_link_rows[LINK_KIND_N];
 
 struct link_position {
     uint64_t epoch;
@@ -68,7 +68,7 @@ struct link_position {
 };
 
 /* Negative, 0 or positive: epoch first. */
-int link_position_compare(struct link_position a, struct link_position b);
+int codec_link_position_compare(struct link_position a, struct link_position b);
 
 struct link_pair {
     const char *key;
@@ -135,7 +135,7 @@ struct link_welcome {
     X(BUSY, "busy")
 #define LINK_X_REFUSAL(id, name) LINK_REFUSE_##id,
 enum link_refusal { LINK_REFUSALS(LINK_X_REFUSAL) LINK_REFUSE_N };
-const char *link_refusal_name(enum link_refusal code);
+const char *codec_link_refusal_name(enum link_refusal code);
 
 struct link_refuse {
     enum link_refusal code;

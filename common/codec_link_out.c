@@ -68,7 +68,7 @@ static void put(codec_link_envelope *env, enum link_kind kind, struct buf *out)
 
     env->what_case = (Wherry__Link__Envelope__WhatCase)(kind + 1);
     doc_encode(&env->base, out);
-    assert(out->len - before <= link_rows[kind].cap);
+    assert(out->len - before <= codec_link_rows[kind].cap);
 }
 
 /* ---- greeting ---- */

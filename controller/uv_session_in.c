@@ -111,7 +111,7 @@ static void hello(struct session *se, const struct link_message *m)
 static void refuse(struct session *se, const struct link_message *m)
 {
     log_warn("agent %s (%s) ends its session: %s: %s", se->name, se->peer,
-             link_refusal_name(m->u.refuse.code), m->u.refuse.reason);
+             codec_link_refusal_name(m->u.refuse.code), m->u.refuse.reason);
     (void)snprintf(se->reason, sizeof(se->reason), "the agent refused: %.400s", m->u.refuse.reason);
 }
 
@@ -276,7 +276,8 @@ void uv_session_frame(struct session *se, const uint8_t *bytes, size_t len)
         return;
     }
     if (se->state == SESSION_ASKED && m.kind != LINK_REFUSE) {
-        uv_session_end(se, LINK_REFUSE_PROTOCOL, "%s before the welcome", link_rows[m.kind].name);
+        uv_session_end(se, LINK_REFUSE_PROTOCOL, "%s before the welcome",
+                       codec_link_rows[m.kind].name);
     } else {
         se->heard_ms = uv_now(se->owner->loop);
         handlers[m.kind](se, &m);

@@ -2,7 +2,8 @@
 #ifndef WHERRY_CONTROLLER_UV_SESSION_PRIV_H
 #define WHERRY_CONTROLLER_UV_SESSION_PRIV_H
 
-/* Shared by the parts of the sessions: uv_session.c (who is there, what the owner asks),
+/* Shared by the parts of the sessions: uv_sessions.c (the listener, who is there, what the owner
+ * asks), uv_session.c (one session's life),
  * uv_session_in.c (frames to events), uv_session_out.c (the next frame). */
 
 #include "common/codec_link.h"
@@ -98,7 +99,24 @@ struct uv_sessions {
     void *closed_arg;
 };
 
+/* ---- uv_sessions.c ---- */
+
+/* NULL: the node has said no Hello, or its session is over. */
+struct session *uv_sessions_find(const struct uv_sessions *s, struct id128 id);
+void uv_sessions_insert(struct uv_sessions *s, struct session *se);
+/* Out of the table of nodes. False: it is not there (any more). */
+bool uv_sessions_take_out(struct session *se);
+/* One handle or session less; frees everything after the last. */
+void uv_sessions_release(struct uv_sessions *s);
+
 /* ---- uv_session.c ---- */
+
+void uv_session_accept(struct uv_sessions *s, uv_stream_t *stream);
+void uv_session_sweep(struct session *se, uint64_t now);
+void uv_session_close(struct session *se);
+
+/* Who waits for something from this session is told that it will not come. */
+void uv_session_drop_waiting(struct session *se, bool tell);
 
 /* Says why, and ends. */
 void uv_session_end(struct session *se, enum link_refusal code, const char *fmt, ...)

@@ -156,19 +156,19 @@ static void setup(void)
 
 static enum link_side side_of(enum link_kind kind)
 {
-    return link_rows[kind].from_agent ? LINK_AGENT : LINK_CONTROLLER;
+    return codec_link_rows[kind].from_agent ? LINK_AGENT : LINK_CONTROLLER;
 }
 
 static int decode(enum link_kind kind, const struct buf *bytes, struct link_message *ret,
                   struct err *e)
 {
-    return codec_link_decode(bytes->data, bytes->len, side_of(kind), !link_rows[kind].first, ret,
-                             e);
+    return codec_link_decode(bytes->data, bytes->len, side_of(kind), !codec_link_rows[kind].first,
+                             ret, e);
 }
 
 START_TEST(table_has_no_holes)
 {
-    const struct link_row *row = &link_rows[_i];
+    const struct link_row *row = &codec_link_rows[_i];
 
     ck_assert_ptr_nonnull(row->name);
     ck_assert(row->from_agent || row->from_controller);
@@ -176,7 +176,7 @@ START_TEST(table_has_no_holes)
     ck_assert_uint_gt(row->cap, 0);
     ck_assert_uint_le(row->cap, row->first ? FRAME_MAX_FIRST : FRAME_MAX);
     for (int i = 0; i < _i; i++) {
-        ck_assert_str_ne(row->name, link_rows[i].name);
+        ck_assert_str_ne(row->name, codec_link_rows[i].name);
     }
 }
 END_TEST
@@ -233,7 +233,8 @@ START_TEST(cut_off_at_every_byte)
 
         memcpy(part, bytes.data, len);
         ck_assert_int_lt(
-            codec_link_decode(part, len, side_of(kind), !link_rows[kind].first, &back, &e), 0);
+            codec_link_decode(part, len, side_of(kind), !codec_link_rows[kind].first, &back, &e),
+            0);
         ck_assert_str_ne(e.text, "");
     }
 }
@@ -264,7 +265,7 @@ END_TEST
 START_TEST(turns_are_judged)
 {
     enum link_kind kind = (enum link_kind)_i;
-    const struct link_row *row = &link_rows[kind];
+    const struct link_row *row = &codec_link_rows[kind];
     struct link_message m = sample(kind), back;
     auto_buf struct buf bytes = {0};
 
@@ -320,9 +321,9 @@ START_TEST(caps_hold)
     struct link_message back;
     struct err e = {0};
 
-    padded(kind, link_rows[kind].cap + 16, &bytes);
+    padded(kind, codec_link_rows[kind].cap + 16, &bytes);
     ck_assert_int_eq(decode(kind, &bytes, &back, &e), -E2BIG);
-    ck_assert_ptr_nonnull(strstr(e.text, link_rows[kind].name));
+    ck_assert_ptr_nonnull(strstr(e.text, codec_link_rows[kind].name));
 }
 END_TEST
 
@@ -411,8 +412,9 @@ static void refused(const struct link_message *m)
 
     codec_link_encode(m, &bytes);
     ck_assert_int_eq(decode(m->kind, &bytes, &back, &e), -EBADMSG);
-    ck_assert_msg(strncmp(e.text, link_rows[m->kind].name, strlen(link_rows[m->kind].name)) == 0,
-                  "%s", e.text);
+    ck_assert_msg(
+        strncmp(e.text, codec_link_rows[m->kind].name, strlen(codec_link_rows[m->kind].name)) == 0,
+        "%s", e.text);
 }
 
 START_TEST(what_cannot_be_is_refused)
@@ -463,11 +465,11 @@ END_TEST
 START_TEST(positions_compare_epoch_first)
 {
     ck_assert_int_lt(
-        link_position_compare((struct link_position){1, 9}, (struct link_position){2, 0}), 0);
+        codec_link_position_compare((struct link_position){1, 9}, (struct link_position){2, 0}), 0);
     ck_assert_int_gt(
-        link_position_compare((struct link_position){2, 1}, (struct link_position){2, 0}), 0);
+        codec_link_position_compare((struct link_position){2, 1}, (struct link_position){2, 0}), 0);
     ck_assert_int_eq(
-        link_position_compare((struct link_position){2, 1}, (struct link_position){2, 1}), 0);
+        codec_link_position_compare((struct link_position){2, 1}, (struct link_position){2, 1}), 0);
 }
 END_TEST
 
