@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/capnames.h"
 
+#include <ctype.h>
 #include <errno.h>
-#include <stdio.h>
+#include <linux/capability.h>
+#include <string.h>
 #include <strings.h>
-#include <sys/capability.h>
+#include <sys/prctl.h>
+
+#include "common/capname.h"
 
 #define BIT(cap) (1ull << (cap))
 
@@ -15,25 +19,28 @@ uint64_t capnames_default(bool root)
                 : 0;
 }
 
-/* Every capability of this kernel. */
+/* Every capability of this kernel that has a name. */
 static uint64_t all(void)
 {
-    cap_value_t n = cap_max_bits();
+    unsigned n = 0;
 
-    return n >= 64 ? UINT64_MAX : BIT(n) - 1;
+    while (n < CAPNAME_N && prctl(PR_CAPBSET_READ, n, 0, 0, 0) >= 0) {
+        n++;
+    }
+    return BIT(n) - 1;
 }
 
 int capnames_parse(const char *name, unsigned *ret, struct err *e)
 {
-    char text[64];
-    cap_value_t cap;
+    char upper[32] = "";
+    int cap;
 
-    (void)snprintf(text, sizeof(text), "%s%s", strncasecmp(name, "cap_", 4) == 0 ? "" : "cap_",
-                   name);
-    if (cap_from_name(text, &cap) < 0 || cap < 0 || cap >= 64) {
-        return err_say(e, EINVAL,
-                       "\"%s\" is no capability of this host; write for example "
-                       "NET_RAW, or ALL",
+    for (size_t i = 0; i < sizeof(upper) - 1 && name[i] != '\0'; i++) {
+        upper[i] = (char)toupper((unsigned char)name[i]);
+    }
+    cap = capname_find(strncmp(upper, "CAP_", 4) == 0 ? upper + 4 : upper);
+    if (cap < 0) {
+        return err_say(e, EINVAL, "\"%s\" is no capability; write for example NET_RAW, or ALL",
                        name);
     }
     *ret = (unsigned)cap;
@@ -84,18 +91,11 @@ void capnames_text(uint64_t caps, struct buf *ret)
 {
     const char *separator = "";
 
-    for (cap_value_t cap = 0; cap < 64; cap++) {
-        char *name = (caps & BIT(cap)) != 0 ? cap_to_name(cap) : NULL;
-
-        if (name == NULL) {
-            continue;
+    for (unsigned cap = 0; cap < CAPNAME_N; cap++) {
+        if ((caps & BIT(cap)) != 0) {
+            buf_printf(ret, "%s%s", separator, capname_list[cap]);
+            separator = ", ";
         }
-        buf_puts(ret, separator);
-        for (const char *c = strncasecmp(name, "cap_", 4) == 0 ? name + 4 : name; *c != '\0'; c++) {
-            buf_putc(ret, *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c);
-        }
-        separator = ", ";
-        (void)cap_free(name);
     }
     if (caps == 0) {
         buf_puts(ret, "none");

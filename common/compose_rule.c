@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/capname.h"
 #include "common/cleanup.h"
 #include "common/didyoumean.h"
 #include "common/imageref.h"
@@ -169,63 +170,18 @@ int compose_rule_host_ip(const char *text, struct err *e)
     return err_say(e, EINVAL, SHOWN " is no IPv4 address of the host", text);
 }
 
-/* capabilities(7), Linux 6.1. */
-static const char *const capabilities[] = {
-    "ALL",
-    "AUDIT_CONTROL",
-    "AUDIT_READ",
-    "AUDIT_WRITE",
-    "BLOCK_SUSPEND",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "KILL",
-    "LEASE",
-    "LINUX_IMMUTABLE",
-    "MAC_ADMIN",
-    "MAC_OVERRIDE",
-    "MKNOD",
-    "NET_ADMIN",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_RAW",
-    "PERFMON",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYSLOG",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_CHROOT",
-    "SYS_MODULE",
-    "SYS_NICE",
-    "SYS_PACCT",
-    "SYS_PTRACE",
-    "SYS_RAWIO",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "WAKE_ALARM",
-};
-
 int compose_rule_capability(const char *text, struct err *e)
 {
     struct didyoumean near;
     char phrase[100];
 
+    if (strcmp(text, "ALL") == 0 || capname_find(text) >= 0) {
+        return 0;
+    }
     didyoumean_start(&near, text);
-    for (unsigned i = 0; i < ARRAY_LEN(capabilities); i++) {
-        if (strcmp(text, capabilities[i]) == 0) {
-            return 0;
-        }
-        didyoumean_offer(&near, capabilities[i]);
+    didyoumean_offer(&near, "ALL");
+    for (unsigned i = 0; i < CAPNAME_N; i++) {
+        didyoumean_offer(&near, capname_list[i]);
     }
     return err_say(e, EINVAL,
                    SHOWN " is no capability%s (allowed: ALL, or a name of capabilities(7))", text,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/capname.h"
 #include "common/cleanup.h"
 
 #define BIT(c) (1ull << (c))
@@ -25,6 +26,21 @@ START_TEST(names)
     ck_assert_int_eq(capnames_parse("NET_ROW", &bit, &e), -EINVAL);
     ck_assert_ptr_nonnull(strstr(e.text, "NET_ROW"));
     ck_assert_int_eq(capnames_parse("", &bit, NULL), -EINVAL);
+    ck_assert_int_eq(capnames_parse("CHECKPOINT_RESTORE_AND_MORE_THAN_A_NAME_HAS", &bit, NULL),
+                     -EINVAL);
+}
+END_TEST
+
+/* Every number has a name, and the name is that number's. */
+START_TEST(every_capability)
+{
+    for (unsigned i = 0; i < CAPNAME_N; i++) {
+        unsigned bit = 99;
+
+        ck_assert_ptr_nonnull(capname_list[i]);
+        ck_assert_int_eq(capnames_parse(capname_list[i], &bit, NULL), 0);
+        ck_assert_uint_eq(bit, i);
+    }
 }
 END_TEST
 
@@ -99,6 +115,7 @@ int main(void)
     int failed;
 
     tcase_add_test(t, names);
+    tcase_add_test(t, every_capability);
     tcase_add_test(t, defaults);
     tcase_add_loop_test(t, adding_and_dropping, 0, (int)ARRAY_LEN(changes));
     tcase_add_test(t, everything);
