@@ -137,7 +137,7 @@ static const struct compose_row use_rows[] = {
      .decode = compose_object_flag,
      .field = "nocopy",
      .restarts = true,
-     .doc = "do not fill a new volume from the image"},
+     .doc = "leave a new volume empty: it always is, nothing is copied from the image"},
     {.key = "subpath",
      .status = COMPOSE_REFUSED,
      .doc = "a part of the volume: all of it would be seen"},
@@ -241,10 +241,7 @@ static const struct compose_row depend_rows[] = {
      .field = "required",
      .preset = "true",
      .doc = "whether it must exist at all"},
-    {.key = "restart",
-     .decode = compose_object_flag,
-     .field = "restart",
-     .doc = "whether this service restarts with it"},
+    LATER("restart", .harmless = "false", .doc = "whether this service restarts with it"),
 };
 
 const struct compose_object compose_table_depend = {

@@ -159,10 +159,10 @@ START_TEST(whole_files)
          "x@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\""},
         {"services: {b: {image: b, depends_on: [a]}, a: {image: a}}\n",
          "\"depends_on\":[{\"service\":\"a\",\"required\":true}]"},
-        {"services:\n  b: {image: b, depends_on: {c: {condition: service_healthy, restart: true}, "
+        {"services:\n  b: {image: b, depends_on: {c: {condition: service_healthy, restart: false}, "
          "a: {condition: service_completed_successfully, required: false}}}\n  c: {image: c}\n",
          "\"depends_on\":[{\"service\":\"a\",\"condition\":\"completed\"},{\"service\":\"c\","
-         "\"condition\":\"healthy\",\"required\":true,\"restart\":true}]"},
+         "\"condition\":\"healthy\",\"required\":true}]"},
         {"services: {a: {image: b}}\nvolumes: {z: {name: n, labels: {l: m}}, b: {external: true}, "
          "c: {external: {name: x}}, d: {driver: local}}\n",
          "\"volumes\":[{\"key\":\"b\",\"name\":\"b\",\"external\":true},{\"key\":\"c\",\"name\":"
