@@ -183,6 +183,7 @@ static int make_target(int root_fd, const char *path, bool is_dir, struct err *e
     char parent[PATH_MAX];
     const char *name = strrchr(path, '/') + 1;
     auto_close int dir = -1, fd = -1;
+    int made;
 
     if (is_dir) {
         return mnt_make_dirs(root_fd, path, 0755, e);
@@ -196,7 +197,8 @@ static int make_target(int root_fd, const char *path, bool is_dir, struct err *e
     if (fd < 0) {
         return err_set(e, errno, "make file %s", path);
     }
-    return mnt_resolve(root_fd, path, O_PATH);
+    made = mnt_resolve(root_fd, path, O_PATH);
+    return made >= 0 ? made : err_set(e, made, "open file %s", path);
 }
 
 static bool is_kernels_own(int fd)

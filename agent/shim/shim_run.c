@@ -22,8 +22,9 @@
 /* Closes everything but what the parent needs: what is left open keeps namespaces alive. */
 static void close_others(const struct step_state *s, int pidfd)
 {
-    const int keep[] = {PLAN_STATUS_FD,       s->run_fd, s->log.dir_fd, s->log.fd,
-                        s->log.streams[0].fd, s->oom_fd, pidfd,         s->log.streams[1].fd};
+    const int keep[] = {
+        PLAN_STATUS_FD,       s->run_fd, s->log.dir_fd, s->log.fd,         s->log.streams[0].fd,
+        s->log.streams[1].fd, s->oom_fd, pidfd,         sys_failpoint_fd()};
     unsigned from = 3;
 
     for (;;) {
@@ -96,6 +97,13 @@ static int tell_started(struct step_state *s, pid_t pid, struct err *e)
 }
 
 /* ---- living ---- */
+
+/* It has been carried out: its pages are nobody else's. */
+static void forget_plan(struct plan *plan)
+{
+    (void)munmap((void *)(uintptr_t)plan->bytes, plan->header->bytes);
+    *plan = (struct plan){0};
+}
 
 /* Gives back the stack that starting has touched; the live frames are above. */
 static void trim_stack(void)
@@ -183,6 +191,7 @@ int shim_run(struct step_state *s)
         return 1;
     }
     close_others(s, pidfd);
+    forget_plan(&s->plan);
     trim_stack();
     live(&s->log, pidfd);
     ended = await_exit(s, pid);

@@ -16,12 +16,23 @@
 
 /* ---- files ---- */
 
+/* A shim that was killed may have left half a line: nothing is appended to that. */
+static void end_last_line(struct shimlog *log)
+{
+    char last = '\n';
+
+    if (log->bytes > 0 && pread(log->fd, &last, 1, (off_t)log->bytes - 1) == 1 && last != '\n' &&
+        write(log->fd, "\n", 1) == 1) {
+        log->bytes++;
+    }
+}
+
 static int open_current(struct shimlog *log)
 {
     struct stat st;
 
     log->fd = openat(log->dir_fd, log->name,
-                     O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+                     O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     log->bytes = 0;
     if (log->fd < 0) {
         return -errno;
@@ -32,6 +43,7 @@ static int open_current(struct shimlog *log)
         return -EINVAL;
     }
     log->bytes = (uint64_t)st.st_size;
+    end_last_line(log);
     return 0;
 }
 

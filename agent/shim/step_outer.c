@@ -91,6 +91,7 @@ int step_outer_mntns(struct step_state *s, const struct plan_step *step, int *fd
 {
     (void)s;
     (void)fd;
+    sys_keep_failpoint();
     if (SYS(setns(step->fd, CLONE_NEWNS)) < 0) {
         return err_set(e, errno, "setns");
     }

@@ -23,6 +23,11 @@
 #ifdef WHERRY_FAILPOINTS
 bool sys_fails(void); /* counts; sets errno when it is this call's turn */
 bool sys_denied(const char *feature);
+
+/* The file of a FAILPOINT order is reached through a descriptor from here on: the mount namespace
+ * is left. -1: there is none. */
+void sys_keep_failpoint(void);
+int sys_failpoint_fd(void);
 #define SYS(call) (sys_fails() ? -1 : (call))
 #else
 #define SYS(call) (call)
@@ -30,6 +35,13 @@ static inline bool sys_denied(const char *feature)
 {
     (void)feature;
     return false;
+}
+static inline void sys_keep_failpoint(void)
+{
+}
+static inline int sys_failpoint_fd(void)
+{
+    return -1;
 }
 #endif
 
