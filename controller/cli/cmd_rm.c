@@ -45,6 +45,7 @@ int cmd_rm_run(struct cli *cli, struct err *e)
     }
     if (!cli_print_json(cli, &reply)) {
         cli_print(cli, TERM_PLAIN, "%s", reply_text(reply.json, "text"));
+        (void)fflush(cli->out.file); /* before the progress */
     }
     return o->wait || o->timeout_ms != CLIOPTIONS_NOT_SET ? wait_gone(cli, &target, e) : 0;
 }
