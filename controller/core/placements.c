@@ -115,6 +115,9 @@ void placements_stop(struct fleet *f, struct placement *p, const char *why)
     if (why != NULL) {
         emit_of(f, FLEET_HAPPENED_STOPPING, p, "%s", why);
     }
+    if (placements_ended(p)) {
+        tables_dirty(f, p->service); /* its agent has nothing more to say of it */
+    }
 }
 
 void placements_demote(struct fleet *f, struct placement *p)
