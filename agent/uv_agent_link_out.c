@@ -183,9 +183,39 @@ static void answer(struct uv_agent_link *l)
 struct fill {
     struct link_observation list[FRAME_ITEMS];
     uint64_t gone[FRAME_ITEMS];
-    unsigned n, n_gone;
+    char *texts[FRAME_ITEMS]; /* what `controls` of the observations borrow */
+    unsigned n, n_gone, n_texts;
     size_t size;
 };
+
+static void fill_free(struct fill *fill)
+{
+    for (unsigned i = 0; i < fill->n_texts; i++) {
+        free(fill->texts[i]);
+    }
+    free(fill);
+}
+
+/* The controls of a run as its engine applied them: once per run and session, because they do not
+ * change. NULL: told, or not to be told yet. The caller frees it. */
+static char *controls_of(const struct uv_agent_link *l, const struct node_container *c,
+                         struct attempt **ret_attempt)
+{
+    struct node_of of = {.incarnation = c->want.incarnation, .run = c->run};
+    struct attempt *at = uv_agent_attempt(l->agent, of);
+    struct buf text = {0};
+
+    if (at == NULL || at->run == NULL || c->phase != NODE_PHASE_RUNNING ||
+        at->controls_told == l->session) {
+        return NULL;
+    }
+    uv_engine_controls(at->run, &text);
+    if (text.len > 0 && text.data[text.len - 1] == '\n') {
+        text.data[--text.len] = '\0';
+    }
+    *ret_attempt = at;
+    return buf_take(&text);
+}
 
 static void identify(struct uv_agent *a, const struct node_container *c, struct link_observation *o)
 {
@@ -234,18 +264,25 @@ static struct link_observation observation_of(struct uv_agent *a, const struct n
 }
 
 /* False: the frame is full. */
-static bool fill_one(struct uv_agent *a, struct fill *fill, const struct node_container *c)
+static bool fill_one(struct uv_agent_link *l, struct fill *fill, const struct node_container *c)
 {
     struct link_observation o;
+    struct attempt *told = NULL;
+    auto_free char *controls = NULL;
     size_t size;
 
     if (c == NULL || c->phase == 0) {
         return true; /* gone meanwhile, which is said elsewhere; or nothing is known of it yet */
     }
-    o = observation_of(a, c);
+    o = observation_of(l->agent, c);
+    o.controls = controls = controls_of(l, c, &told);
     size = codec_link_size_observation(&o);
-    if (fill->n == FRAME_ITEMS || fill->size + size > LINK_FRAME_AIM) {
+    if (fill->n == FRAME_ITEMS || (fill->n > 0 && fill->size + size > LINK_FRAME_AIM)) {
         return false;
+    }
+    if (controls != NULL) {
+        told->controls_told = l->session;
+        fill->texts[fill->n_texts++] = take_ptr(controls);
     }
     fill->list[fill->n++] = o;
     fill->size += size;
@@ -278,7 +315,7 @@ static bool fill_all(struct uv_agent_link *l, struct fill *fill)
     for (; i < node_count(node); i++) {
         const struct node_container *c = node_at(node, i);
 
-        if (!fill_one(l->agent, fill, c)) {
+        if (!fill_one(l, fill, c)) {
             return false;
         }
         l->all_at = c->want.incarnation;
@@ -289,7 +326,7 @@ static bool fill_all(struct uv_agent_link *l, struct fill *fill)
 static void report_all(struct uv_agent_link *l)
 {
     struct link_message m = {.kind = LINK_REPORT};
-    auto_free struct fill *fill = xcalloc(1, sizeof(*fill));
+    struct fill *fill = xcalloc(1, sizeof(*fill));
 
     m.u.report.all_begin = !l->all_begun;
     m.u.report.all_end = fill_all(l, fill);
@@ -300,13 +337,14 @@ static void report_all(struct uv_agent_link *l)
     l->all_begun = true;
     l->all = !m.u.report.all_end;
     uv_agent_link_write(l, &m);
+    fill_free(fill);
 }
 
 static unsigned fill_dirty(struct uv_agent_link *l, struct fill *fill)
 {
     unsigned i = 0;
 
-    while (i < l->n_dirty && fill_one(l->agent, fill, node_find(l->agent->node, l->dirty[i]))) {
+    while (i < l->n_dirty && fill_one(l, fill, node_find(l->agent->node, l->dirty[i]))) {
         i++;
     }
     return i;
@@ -321,7 +359,7 @@ static void drop_front(uint64_t *list, unsigned *n, unsigned front)
 static void report_some(struct uv_agent_link *l)
 {
     struct link_message m = {.kind = LINK_REPORT};
-    auto_free struct fill *fill = xcalloc(1, sizeof(*fill));
+    struct fill *fill = xcalloc(1, sizeof(*fill));
 
     fill->n_gone = l->n_gone < FRAME_ITEMS ? l->n_gone : FRAME_ITEMS;
     if (fill->n_gone > 0) {
@@ -338,6 +376,7 @@ static void report_some(struct uv_agent_link *l)
     m.u.report.observed = uv_agent_link_observed(l->agent);
     l->report_ms = uv_now(l->agent->loop) + UV_AGENT_LINK_REPORT_MS;
     uv_agent_link_write(l, &m);
+    fill_free(fill);
 }
 
 /* ---- all ---- */

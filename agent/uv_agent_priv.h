@@ -41,6 +41,7 @@ struct attempt {
     bool attached;             /* the network knows it */
     bool started;              /* its end is a matter of the core */
     bool cleaning;
+    uint64_t controls_told; /* session of the link that has been told its sandbox's controls */
     char pinned[IMAGE_DIGEST_MAX]; /* "": no image is pinned */
     char *sources[UV_AGENT_MOUNTS_MAX];
     struct image *image; /* owned copy; NULL: not known (found after a restart, image gone) */
