@@ -31,8 +31,10 @@ static bool in_data(const struct plan *p, struct plan_ref ref)
 {
     size_t data = sizeof(struct plan_header) + p->header->n_steps * sizeof(struct plan_step);
 
-    return ref.len == 0 ||
-           (ref.at >= data && ref.at <= p->header->bytes && ref.len <= p->header->bytes - ref.at);
+    if (ref.len == 0) {
+        return ref.at == 0;
+    }
+    return ref.at >= data && ref.at <= p->header->bytes && ref.len <= p->header->bytes - ref.at;
 }
 
 static bool is_text(const struct plan *p, struct plan_ref ref)

@@ -44,6 +44,7 @@ struct lines {
     char buf[LINE_MAX_BYTES];
     size_t from, len;
     size_t total;
+    bool skipping; /* within a line that was too long */
 };
 
 static int open_lines(const char *path)
@@ -67,8 +68,8 @@ static bool fill(struct lines *l)
     l->len -= l->from;
     l->from = 0;
     if (l->len == sizeof(l->buf) - 1) {
-        l->len = 0; /* a line that long names nobody: what follows looks like a line of its own,
-                       but one without the fields, or is skipped likewise */
+        l->len = 0;
+        l->skipping = true;
     }
     if (l->total >= USERDB_BYTES_MAX) {
         return false;
@@ -88,19 +89,20 @@ static char *next_line(struct lines *l)
     for (;;) {
         char *at = l->buf + l->from;
         char *end = memchr(at, '\n', l->len - l->from);
+        bool skipped = l->skipping;
 
-        if (end != NULL) {
-            *end = '\0';
-            l->from += (size_t)(end - at) + 1;
-            return at;
+        if (end == NULL && fill(l)) {
+            continue;
         }
-        if (!fill(l)) {
-            if (l->from == l->len) {
-                return NULL;
-            }
-            l->buf[l->len] = '\0';
-            at = l->buf + l->from;
-            l->from = l->len;
+        at = l->buf + l->from;
+        if (end == NULL && l->from == l->len) {
+            return NULL;
+        }
+        end = end != NULL ? end : l->buf + l->len; /* the last may have no line end */
+        *end = '\0';
+        l->from = (size_t)(end - l->buf) + (end < l->buf + l->len);
+        l->skipping = false;
+        if (!skipped) {
             return at;
         }
     }
