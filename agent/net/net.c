@@ -44,7 +44,7 @@ struct net {
     uint32_t n_addresses;
     uint32_t next; /* where the search for a free one begins: not what was given back last */
     struct netports ports;
-    struct rules_chains chains;
+    unsigned limit; /* of backends of a port, that the table allows */
     struct waiter *waiters;
     struct uv_nft *nft;
     struct uv_flows *flows;
@@ -264,10 +264,10 @@ static void write_whole(void *arg, struct buf *ret)
 {
     struct net *net = arg;
 
-    memset(&net->chains, 0, sizeof(net->chains));
-    rules_table(&net->rules, ret);
+    net->limit = rules_limit(netports_backends_max(&net->ports));
+    rules_table(&net->rules, net->limit, ret);
     for (unsigned i = 0; i < net->ports.n; i++) {
-        rules_port_add(&net->rules, &net->ports.list[i], &net->chains, ret);
+        rules_port_add(&net->rules, &net->ports.list[i], ret);
     }
 }
 
@@ -325,13 +325,17 @@ int net_publish(struct net *net, const struct net_port *ports, unsigned n, net_p
     if (rc < 0) {
         return rc;
     }
-    udp = netports_difference(&net->ports, &want, &net->rules, &net->chains, &text);
+    udp = netports_difference(&net->ports, &want, &net->rules, &text);
     netports_finish(&net->ports);
     net->ports = want;
     if (text.len == 0 && cb == NULL) {
         return 0;
     }
-    seq = uv_nft_change(net->nft, buf_text(&text));
+    if (netports_backends_max(&net->ports) > net->limit) {
+        seq = uv_nft_assert(net->nft);
+    } else {
+        seq = uv_nft_change(net->nft, buf_text(&text));
+    }
     net->udp_seq = udp ? seq : net->udp_seq;
     if (cb != NULL) {
         add_waiter(net, seq, cb, arg);

@@ -53,8 +53,9 @@ int net_create(struct uv_loop_s *loop, const struct net_config *config, struct n
                struct err *e);
 
 /* Lets go of everything, and what was made stays in force, because containers outlive the agent;
- * with `remove` the table, the links and the routes are removed. Callbacks under way come first
- * with -ECANCELED, then `closed`, when the memory is gone. */
+ * with `remove` the table, the links and the routes are removed. Ports that are not in force yet
+ * are still published if `nft` is well, but callbacks under way come with -ECANCELED; then `closed`
+ * comes, when the memory is gone. */
 void net_close(struct net *net, bool remove, void (*closed)(void *arg), void *arg);
 
 /* Takes a free address. -ENOSPC: the block is used up. */

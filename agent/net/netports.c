@@ -100,7 +100,7 @@ static int check_ports(const struct rules_config *c, const struct net_port *port
 
 /* What turns the ports in force into `want`; both sorted. All that goes, goes first. */
 bool netports_difference(const struct netports *is, const struct netports *want,
-                         const struct rules_config *c, struct rules_chains *chains, struct buf *ret)
+                         const struct rules_config *c, struct buf *ret)
 {
     auto_buf struct buf added = {0};
     unsigned i = 0;
@@ -120,13 +120,23 @@ bool netports_difference(const struct netports *is, const struct netports *want,
         }
         if (order >= 0) {
             if (changed) {
-                rules_port_add(c, &want->list[j], chains, &added);
+                rules_port_add(c, &want->list[j], &added);
             }
             j++;
         }
     }
     buf_append(ret, buf_text(&added), added.len);
     return udp;
+}
+
+unsigned netports_backends_max(const struct netports *ports)
+{
+    unsigned most = 0;
+
+    for (unsigned i = 0; i < ports->n; i++) {
+        most = ports->list[i].n_backends > most ? ports->list[i].n_backends : most;
+    }
+    return most;
 }
 
 /* ---- flows of UDP ---- */

@@ -23,8 +23,10 @@ void netports_finish(struct netports *ports);
 /* Appends what turns `is` into `want`; all that goes, goes first. Returns whether UDP ports are
  * among it. */
 bool netports_difference(const struct netports *is, const struct netports *want,
-                         const struct rules_config *c, struct rules_chains *chains,
-                         struct buf *ret);
+                         const struct rules_config *c, struct buf *ret);
+
+/* The most backends of one port. */
+unsigned netports_backends_max(const struct netports *ports);
 
 /* Whether a flow goes elsewhere than its next datagram should. */
 bool netports_is_stale(const struct netports *ports, const struct rules_config *c,

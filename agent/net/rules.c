@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
+#define LIMIT_MIN 8u
+
 /* What may go where, in the order of the packet's way. %T is the table, %L our links, %R the
  * cluster's range, %B the node's block, %G the gateway.
  *
@@ -115,10 +117,36 @@ bool rules_in_block(const struct rules_config *c, uint32_t address)
     return i > 0 && i < ((uint32_t)1 << (32 - c->block_prefix)) - 1;
 }
 
-void rules_table(const struct rules_config *c, struct buf *ret)
+/* "w_any3": ports of three backends. */
+static void put_chain(const struct rules_config *c, bool one, unsigned n, struct buf *ret)
+{
+    const char *map = one ? "w_one" : "w_any";
+
+    buf_printf(ret, "add chain inet %s %s%u; ", c->table, map, n);
+    buf_printf(ret, "add rule inet %s %s%u meta l4proto { tcp, udp } dnat ip to ", c->table, map,
+               n);
+    buf_printf(ret, "%smeta l4proto . th dport . numgen random mod %u map @%s_to; ",
+               one ? "ip daddr . " : "", n, map);
+}
+
+unsigned rules_limit(unsigned n_backends)
+{
+    unsigned limit = LIMIT_MIN;
+
+    while (limit < n_backends) {
+        limit *= 2;
+    }
+    return limit;
+}
+
+void rules_table(const struct rules_config *c, unsigned limit, struct buf *ret)
 {
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         put_command(c, table[i], ret);
+    }
+    for (unsigned n = 1; n <= limit; n++) {
+        put_chain(c, false, n, ret);
+        put_chain(c, true, n, ret);
     }
 }
 
@@ -145,17 +173,6 @@ static const char *map_of(const struct net_port *p)
     return p->host_ip != 0 ? "w_one" : "w_any";
 }
 
-/* The letter keeps chains and maps apart: "w_one3". */
-static void put_chain(const struct rules_config *c, const struct net_port *p, struct buf *ret)
-{
-    buf_printf(ret, "add chain inet %s %s%u; ", c->table, map_of(p), p->n_backends);
-    buf_printf(ret, "flush chain inet %s %s%u; ", c->table, map_of(p), p->n_backends);
-    buf_printf(ret, "add rule inet %s %s%u meta l4proto { tcp, udp } dnat ip to ", c->table,
-               map_of(p), p->n_backends);
-    buf_printf(ret, "%smeta l4proto . th dport . numgen random mod %u map @%s_to; ",
-               p->host_ip != 0 ? "ip daddr . " : "", p->n_backends, map_of(p));
-}
-
 static void put_backends(const struct rules_config *c, const struct net_port *p, bool values,
                          struct buf *ret)
 {
@@ -173,18 +190,11 @@ static void put_backends(const struct rules_config *c, const struct net_port *p,
     buf_puts(ret, " }; ");
 }
 
-void rules_port_add(const struct rules_config *c, const struct net_port *p,
-                    struct rules_chains *chains, struct buf *ret)
+void rules_port_add(const struct rules_config *c, const struct net_port *p, struct buf *ret)
 {
-    bool *known = &chains->known[p->host_ip != 0][p->n_backends];
-
     assert(p->n_backends <= NET_BACKENDS_MAX);
     if (p->n_backends == 0) {
         return;
-    }
-    if (!*known) {
-        put_chain(c, p, ret);
-        *known = true;
     }
     put_backends(c, p, true, ret);
     buf_printf(ret, "add element inet %s %s { ", c->table, map_of(p));

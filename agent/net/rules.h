@@ -7,7 +7,9 @@
  *
  * A published port is two lookups: `w_any` (or `w_one` by host address) leads to the chain for its
  * number of backends, which draws a number below it and finds that backend in `w_any_to`
- * (`w_one_to`). So only elements ever change, but for the chain of a number not met before. */
+ * (`w_one_to`). The chains for the numbers up to a limit are part of the table. (They cannot be
+ * added to it: nft 1.0.6 refuses a rule that reads a map of these types unless it makes the map in
+ * the same transaction.) */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,23 +28,21 @@ struct rules_config {
     unsigned block_prefix;
 };
 
-/* Which chains are there: one bit for each number of backends, [1] for ports of one address. */
-struct rules_chains {
-    bool known[2][NET_BACKENDS_MAX + 1];
-};
-
 /* Whether it is an address that a container of this node can have: the first and the last are left
  * out, because some programs think they mean the network. */
 bool rules_in_block(const struct rules_config *c, uint32_t address);
 
-/* Replaces the table, whatever was in it, by one without ports. */
-void rules_table(const struct rules_config *c, struct buf *ret);
+/* Up to how many backends of a port a table should allow that has one with so many. */
+unsigned rules_limit(unsigned n_backends);
+
+/* Replaces the table, whatever was in it, by one without ports, which may have up to `limit`
+ * backends each. */
+void rules_table(const struct rules_config *c, unsigned limit, struct buf *ret);
 
 void rules_remove(const struct rules_config *c, struct buf *ret);
 
 /* Publishes one port or takes it back. A port without backends has no rules. */
-void rules_port_add(const struct rules_config *c, const struct net_port *p,
-                    struct rules_chains *chains, struct buf *ret);
+void rules_port_add(const struct rules_config *c, const struct net_port *p, struct buf *ret);
 void rules_port_del(const struct rules_config *c, const struct net_port *p, struct buf *ret);
 
 #endif

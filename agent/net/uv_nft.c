@@ -257,7 +257,9 @@ static void finish_transaction(struct uv_nft *n)
     take_events(n); /* those of this transaction are there before its answer */
     n->busy = false;
     if (n->error[0] != '\0') {
-        if (!n->closing) {
+        if (n->closing) {
+            n->whole_due = false;
+        } else {
             finish_refused(n, n->error);
         }
     } else {
@@ -376,11 +378,17 @@ static bool ensure_child(struct uv_nft *n, uint64_t now)
     return true;
 }
 
+/* While closing: what was asked for is still done if it can be done now. */
+static bool may_go_on(const struct uv_nft *n, uint64_t now)
+{
+    return n->child != NULL && (n->whole_due ? now >= n->whole_at_ms : n->pending.len > 0);
+}
+
 static void pump(struct uv_nft *n)
 {
     uint64_t now = uv_now(n->config.loop);
 
-    if (n->closing && n->last == NULL) {
+    if (n->closing && n->last == NULL && !may_go_on(n, now)) {
         end(n);
         return;
     }
@@ -516,6 +524,12 @@ uint64_t uv_nft_change(struct uv_nft *n, const char *commands)
         arm(n, 0);
     }
     return n->seq;
+}
+
+uint64_t uv_nft_assert(struct uv_nft *n)
+{
+    n->whole_due = true;
+    return uv_nft_change(n, "");
 }
 
 void uv_nft_close(struct uv_nft *n, const char *last, void (*closed)(void *arg), void *arg)

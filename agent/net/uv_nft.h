@@ -37,7 +37,11 @@ int uv_nft_create(const struct uv_nft_config *config, struct uv_nft **ret, struc
  * be in `whole` from now on. Gives its number; `done` comes later, never from inside. */
 uint64_t uv_nft_change(struct uv_nft *n, const char *commands);
 
-/* `last` (may be NULL) is the last transaction; then the child ends. No `done` from now on. */
+/* Asserts the whole table instead, because what changes is more than a transaction can. */
+uint64_t uv_nft_assert(struct uv_nft *n);
+
+/* `last` (may be NULL) is the last transaction; without it, what waits is sent. Then the child
+ * ends. No `done` from now on. */
 void uv_nft_close(struct uv_nft *n, const char *last, void (*closed)(void *arg), void *arg);
 
 /* How often the table was asserted again because somebody else had changed it. */

@@ -585,10 +585,17 @@ START_TEST(a_published_port_is_reached_from_everywhere)
 }
 END_TEST
 
+/* Grows with each table that is made. */
+static int table_handle(void)
+{
+    return shell("exit $(nft -a list tables | sed -n 's/.*wherry_test.*handle //p')");
+}
+
 START_TEST(backends_share_and_come_and_go)
 {
     int server[CONTAINERS];
     unsigned hits[CONTAINERS] = {0};
+    int handle = table_handle();
 
     for (unsigned i = 0; i < CONTAINERS; i++) {
         server[i] = serve(t.cell[i], SOCK_STREAM, 80);
@@ -614,6 +621,7 @@ START_TEST(backends_share_and_come_and_go)
     ck_assert_uint_eq(hits[2], 0);
     publish_web(3);
     publish_web(1);
+    ck_assert_int_eq(table_handle(), handle); /* by changes alone: it is the same table */
     for (unsigned i = 0; i < CONTAINERS; i++) {
         (void)close(server[i]);
     }
@@ -622,6 +630,26 @@ START_TEST(backends_share_and_come_and_go)
         ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8080, server[0]), FAR_ADDRESS);
     }
     (void)close(server[0]);
+    ck_assert_uint_eq(net_restored(t.net), 0);
+}
+END_TEST
+
+START_TEST(many_backends_of_one_port)
+{
+    struct net_backend backends[NET_BACKENDS_MAX];
+    struct net_port ports[] = {{.port = 8080, .backends = backends, .n_backends = 9},
+                               {.port = 8081, .backends = backends, .n_backends = 1}};
+    auto_close int server = serve(t.cell[0], SOCK_STREAM, 80);
+
+    for (unsigned i = 0; i < NET_BACKENDS_MAX; i++) {
+        backends[i] = (struct net_backend){.address = t.address[0], .port = 80};
+    }
+    publish(ports, 2);
+    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
+    ports[0].n_backends = NET_BACKENDS_MAX;
+    publish(ports, 2);
+    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
+    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8081, server), FAR_ADDRESS);
     ck_assert_uint_eq(net_restored(t.net), 0);
 }
 END_TEST
@@ -724,7 +752,7 @@ START_TEST(many_ports_at_once)
 }
 END_TEST
 
-START_TEST(closing_calls_back_and_ports_stay)
+START_TEST(closing_calls_back_and_ports_are_there)
 {
     auto_close int server = serve(t.cell[0], SOCK_STREAM, 80);
     struct net_backend own = {.address = t.address[0], .port = 80};
@@ -732,9 +760,8 @@ START_TEST(closing_calls_back_and_ports_stay)
     struct net_config c = config();
     struct err e = {0};
 
-    publish(&port, 1);
     t.answers = 0;
-    ck_assert_int_eq(net_publish(t.net, NULL, 0, on_published, NULL, &e), 0);
+    ck_assert_int_eq(net_publish(t.net, &port, 1, on_published, NULL, &e), 0);
     close_net(false);
     ck_assert_uint_eq(t.answers, 1);
     ck_assert_int_eq(t.status, -ECANCELED);
@@ -939,11 +966,12 @@ int main(void)
     tcase_add_test(attached, what_is_attached_is_adopted_and_strays_are_removed);
     tcase_add_test(attached, a_published_port_is_reached_from_everywhere);
     tcase_add_test(attached, backends_share_and_come_and_go);
+    tcase_add_test(attached, many_backends_of_one_port);
     tcase_add_test(attached, a_client_that_keeps_sending_follows_its_port);
     tcase_add_test(attached, a_port_of_one_address_is_reached_by_that_only);
     tcase_add_test(attached, ports_that_make_no_sense_are_refused);
     tcase_add_test(attached, many_ports_at_once);
-    tcase_add_test(attached, closing_calls_back_and_ports_stay);
+    tcase_add_test(attached, closing_calls_back_and_ports_are_there);
     tcase_add_test(attached, containers_reach_neither_each_other_nor_the_host);
     tcase_add_test(attached, a_borrowed_source_address_is_dropped);
     tcase_add_test(attached, the_hosts_loopback_is_out_of_reach);
