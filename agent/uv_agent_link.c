@@ -209,9 +209,10 @@ static void refuse(struct uv_agent_link *l, const struct link_message *m)
 {
     (void)snprintf(l->reason, sizeof(l->reason), "it ends the session: %s: %.400s",
                    codec_link_refusal_name(m->u.refuse.code), m->u.refuse.reason);
-    if (m->u.refuse.code != LINK_REFUSE_BUSY && l->failures < 4) {
-        l->failures = 4; /* to ask again at once would change nothing */
+    if (m->u.refuse.code == LINK_REFUSE_BUSY || m->u.refuse.code == LINK_REFUSE_STALE) {
+        return; /* it loads its state, or raises its epoch, and is there again soon */
     }
+    l->failures = l->failures < 4 ? 4 : l->failures; /* to ask again at once would change nothing */
 }
 
 static void routes(struct uv_agent_link *l, const struct link_message *m)
