@@ -171,7 +171,7 @@ class Cluster:
 
     # ---- asking ----
 
-    def wherry(self, *argv, check=True, timeout=60, **kw):
+    def wherry(self, *argv, check=True, timeout=90, **kw):
         return run(self.bin("wherry"), "--controller", self.socket, *argv, check=check, timeout=timeout, **kw)
 
     def json(self, *argv):
@@ -187,7 +187,7 @@ class Cluster:
     def nodes(self):
         return {n["name"]: n for n in self.json("nodes").get("nodes", [])}
 
-    def apply(self, text, *argv, check=True, timeout=60):
+    def apply(self, text, *argv, check=True, timeout=90):
         path = os.path.join(self.dir, "compose.yaml")
         with open(path, "w", encoding="utf-8") as f:
             f.write(text)
