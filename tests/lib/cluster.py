@@ -337,7 +337,7 @@ def http_get(address, port, path="/", netns=None, timeout=3):
 def build_images(out, *names):
     names = names or ("web", "api", "store", "job")
     run(os.path.join(TOP, "deploy/examples/images/build"), out, *names, timeout=120)
-    return [os.path.join(out, n) for n in names]
+    return [os.path.join(out, n) for n in names or sorted(os.listdir(out))]
 
 
 class Suite:
