@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "agent/shim/mnt.h"
@@ -149,6 +151,21 @@ static int overlay_old(const struct overlay *o, struct err *e)
     return fd;
 }
 
+/* Kernels before 6.5 know no lowerdir+, and write a line into their log when they are asked. */
+static bool is_old_kernel(void)
+{
+    struct utsname uts;
+    unsigned long major, minor;
+    char *end;
+
+    if (uname(&uts) < 0) {
+        return false;
+    }
+    major = strtoul(uts.release, &end, 10);
+    minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+    return major < 6 || (major == 6 && minor < 5);
+}
+
 /* What a kernel says that does not know the new way. */
 static bool is_unknown(int rc)
 {
@@ -169,7 +186,7 @@ int step_root_make(struct step_state *s, const struct plan_step *step, int *fd, 
         return store;
     }
     FAILPOINT("shim.root.before_mount");
-    root = overlay_new(&o, e);
+    root = is_old_kernel() ? -ENOSYS : overlay_new(&o, e);
     if (root < 0 && is_unknown(root)) {
         root = overlay_old(&o, e);
     }
