@@ -98,18 +98,19 @@ static int overlay_new(const struct overlay *o, struct err *e)
 
 /* ---- kernel 6.1: layers must be attached where the caller is, and named in one string ---- */
 
-/* One page for all options: relative names keep 128 layers in 600 bytes. */
+/* One page for all options. Upper and work are named from their directory, as they are seen inside.
+ */
 static int overlay_options(const struct overlay *o, char *ret, size_t size, struct err *e)
 {
     const char *name = o->layers;
     size_t len = (size_t)snprintf(ret, size, "userxattr,lowerdir=");
 
     for (uint32_t i = 0; i < o->n && len < size; i++, name += strlen(name) + 1) {
-        len += (size_t)snprintf(ret + len, size - len, "%s%s", i > 0 ? ":" : "", name);
+        len += (size_t)snprintf(ret + len, size - len, "%s" PLAN_LAYERS_AT "/%s", i > 0 ? ":" : "",
+                                name);
     }
     if (len < size) {
-        len += (size_t)snprintf(ret + len, size - len, ",upperdir=%s/u,workdir=%s/w", o->base,
-                                o->base);
+        len += (size_t)snprintf(ret + len, size - len, ",upperdir=u,workdir=w");
     }
     return len < size ? 0 : err_say(e, E2BIG, "the names of %u layers fill a page", o->n);
 }
@@ -123,7 +124,7 @@ static int overlay_attached(const struct overlay *o, struct err *e)
     if (rc < 0) {
         return rc;
     }
-    if (SYS(chdir(PLAN_LAYERS_AT)) < 0 ||
+    if (SYS(chdir(o->base)) < 0 ||
         SYS(mount("overlay", PLAN_ROOT_AT, "overlay", MS_NOSUID | MS_NODEV, options)) < 0) {
         return err_set(e, errno, "mount the overlay at " PLAN_ROOT_AT);
     }
