@@ -104,6 +104,7 @@ if wants tidy || wants vm; then
     build release
 fi
 if wants tidy; then
+    step 'tidy --self-test' tests/tidy --self-test
     step tidy tests/tidy build/release
 fi
 if wants unit || wants scenario || wants e2e || wants escape; then
