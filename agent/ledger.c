@@ -6,9 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/utf8.h"
+
+/* What is cut may not end within a character: a snapshot with it could not be read again. */
 static void copy(char *ret, size_t size, const char *text)
 {
     (void)snprintf(ret, size, "%s", text != NULL ? text : "");
+    utf8_repair(ret);
 }
 
 static unsigned placement_at(const struct ledger *l, uint64_t incarnation)

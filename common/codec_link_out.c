@@ -7,6 +7,7 @@
 
 #include "common/cleanup.h"
 #include "common/codec_link_priv.h"
+#include "common/utf8.h"
 
 char *codec_link_text(const char *s)
 {
@@ -173,6 +174,7 @@ static void refuse(const struct link_refuse *r, codec_link_envelope *env, struct
     char reason[LINK_REASON_MAX];
 
     (void)snprintf(reason, sizeof(reason), "%s", codec_link_text(r->reason));
+    utf8_repair(reason);
     msg.code = (Wherry__Link__RefuseCode)r->code;
     msg.reason = reason;
     env->refuse = &msg;

@@ -5,32 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/utf8.h"
+
 #define TAB_WIDTH   4
 #define SHOWN_WIDTH 100 /* columns of a source line */
 #define SHOWN_LEFT  60  /* of these before the caret when the line is cut */
 
-/* Length of the sequence at `p`, and its code point; 1 and U+FFFFFFFF if it is no UTF-8. */
+/* Length of the sequence at `p`, and its code point; 1 and UINT32_MAX if it is no UTF-8. */
 static size_t decode(const unsigned char *p, size_t len, uint32_t *ret_point)
 {
-    static const uint32_t lowest[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : p[0] >= 0xc2 ? 2 : 0;
+    size_t n = utf8_length(p, len);
     uint32_t point = n < 2 ? p[0] : p[0] & (0xffu >> (n + 1));
 
-    *ret_point = UINT32_MAX;
-    if (n == 0 || n > len || p[0] > 0xf4) {
-        return 1;
-    }
     for (size_t i = 1; i < n; i++) {
-        if ((p[i] & 0xc0) != 0x80) {
-            return 1;
-        }
         point = point << 6 | (p[i] & 0x3f);
     }
-    if (point < lowest[n] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000)) {
-        return 1;
-    }
-    *ret_point = point;
-    return n;
+    *ret_point = n > 0 ? point : UINT32_MAX;
+    return n > 0 ? n : 1;
 }
 
 /* C0, C1, and the marks that reorder a line (Unicode TR 36). */

@@ -8,32 +8,13 @@
 #include <string.h>
 
 #include "common/doc.h"
+#include "common/utf8.h"
 
 #define NESTING_MAX 32 /* no message of ours recurses; decoded ones are held to DOC_DEPTH_MAX */
 
 static void message_to(const ProtobufCMessage *m, unsigned depth, struct buf *out);
 
 /* ---- strings ---- */
-
-/* Length of the valid UTF-8 sequence at `s`; 0: there is none (RFC 3629, section 4). */
-static size_t utf8_len(const unsigned char *s)
-{
-    if (s[0] < 0x80) {
-        return 1;
-    }
-    if (s[0] >= 0xc2 && s[0] <= 0xdf && (s[1] & 0xc0) == 0x80) {
-        return 2;
-    }
-    if ((s[0] & 0xf0) == 0xe0 && (s[1] & 0xc0) == 0x80 && (s[2] & 0xc0) == 0x80 &&
-        !(s[0] == 0xe0 && s[1] < 0xa0) && !(s[0] == 0xed && s[1] > 0x9f)) {
-        return 3;
-    }
-    if (s[0] >= 0xf0 && s[0] <= 0xf4 && (s[1] & 0xc0) == 0x80 && (s[2] & 0xc0) == 0x80 &&
-        (s[3] & 0xc0) == 0x80 && !(s[0] == 0xf0 && s[1] < 0x90) && !(s[0] == 0xf4 && s[1] > 0x8f)) {
-        return 4;
-    }
-    return 0;
-}
 
 static void escape(struct buf *out, unsigned char c)
 {
@@ -54,7 +35,7 @@ void doc_json_string(struct buf *out, const char *text)
 
     buf_putc(out, '"');
     while (*s != '\0') {
-        size_t len = utf8_len(s);
+        size_t len = utf8_length(s, strnlen((const char *)s, 4));
 
         if (len == 0) {
             buf_puts(out, "\xef\xbf\xbd");

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/utf8.h"
+
 #define FIELDS_MAX 64 /* of one message of ours */
 
 enum wire { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
@@ -116,30 +118,6 @@ static unsigned wire_of(ProtobufCType type)
     return WIRE_VARINT;
 }
 
-/* Length of one UTF-8 sequence (RFC 3629: shortest form, no surrogates, to U+10FFFF); 0: none. */
-static size_t utf8_length(const uint8_t *p, const uint8_t *end)
-{
-    size_t n = p[0] < 0x80                   ? 1
-               : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
-               : (p[0] & 0xf0) == 0xe0       ? 3
-               : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
-                                             : 0;
-
-    if (n == 0 || (size_t)(end - p) < n) {
-        return 0;
-    }
-    for (size_t i = 1; i < n; i++) {
-        if ((p[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-        (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f)) {
-        return 0;
-    }
-    return n;
-}
-
 static int scan_string(const struct scan *s, const ProtobufCFieldDescriptor *field, struct span in)
 {
     if ((size_t)(in.end - in.p) > s->limits->string_max) {
@@ -147,7 +125,7 @@ static int scan_string(const struct scan *s, const ProtobufCFieldDescriptor *fie
                        (size_t)(in.end - in.p), s->limits->string_max);
     }
     while (in.p < in.end) {
-        size_t n = *in.p != '\0' ? utf8_length(in.p, in.end) : 0;
+        size_t n = *in.p != '\0' ? utf8_length(in.p, (size_t)(in.end - in.p)) : 0;
 
         if (n == 0) {
             return err_say(s->e, EBADMSG, "'%s' is not UTF-8 text without NUL", field->name);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/utf8.h"
+
 static int negative(int code)
 {
     if (code == 0) {
@@ -32,6 +34,7 @@ int err_set(struct err *e, int errno_code, const char *fmt, ...)
     if (errno_code != 0 && n >= 0 && (size_t)n < sizeof(e->text)) {
         (void)snprintf(e->text + n, sizeof(e->text) - (size_t)n, ": %s", strerror(-code));
     }
+    utf8_repair(e->text);
     return code;
 }
 
@@ -47,6 +50,7 @@ int err_say(struct err *e, int errno_code, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(e->text, sizeof(e->text), fmt, ap);
     va_end(ap);
+    utf8_repair(e->text);
     return code;
 }
 
@@ -67,6 +71,7 @@ int err_wrap(struct err *e, const char *fmt, ...)
     if (n >= 0 && (size_t)n < sizeof(e->text)) {
         (void)snprintf(e->text + n, sizeof(e->text) - (size_t)n, ": %s", inner);
     }
+    utf8_repair(e->text);
     return e->code;
 }
 

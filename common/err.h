@@ -4,8 +4,9 @@
 
 /* An error as a plain value: a code and one sentence of context, outermost first:
  * `rootfs: mount proc on /proc: Operation not permitted`. It needs no allocation and crosses a
- * pipe unchanged. Functions that can fail return 0 or a negative errno and take a last
- * `struct err *` (may be NULL); a function either logs or returns, never both. */
+ * pipe unchanged, and its text is UTF-8 whatever it was made of, so it fits into any document.
+ * Functions that can fail return 0 or a negative errno and take a last `struct err *` (may be
+ * NULL); a function either logs or returns, never both. */
 
 #include <stddef.h>
 

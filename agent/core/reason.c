@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/core/node_priv.h"
+#include "common/utf8.h"
 
 void reason_set(struct node_container *c, const char *fmt, ...)
 {
@@ -12,6 +13,7 @@ void reason_set(struct node_container *c, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(c->reason, sizeof(c->reason), fmt, ap);
     va_end(ap);
+    utf8_repair(c->reason); /* it goes into documents, and may be cut */
 }
 
 void reason_add(struct node_container *c, const char *fmt, ...)
@@ -22,6 +24,7 @@ void reason_add(struct node_container *c, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(c->reason + len, sizeof(c->reason) - len, fmt, ap);
     va_end(ap);
+    utf8_repair(c->reason);
 }
 
 void reason_duration(uint64_t ms, char *ret, unsigned size)
