@@ -29,7 +29,7 @@ static const char *const env[] = {"PATH=/bin", "GREETING=hello"};
 #define must(call)                                                                                 \
     do {                                                                                           \
         struct err e = {0};                                                                        \
-        long rc_ = (call);                                                                          \
+        long rc_ = (call);                                                                         \
         ck_assert_msg(rc_ >= 0, "%s: %s", #call, e.text);                                          \
     } while (0)
 
@@ -250,13 +250,18 @@ uint32_t shimrig_run(struct shimrig *rig, const char *script)
     return shimrig_run_argv(rig, argv, 3);
 }
 
+void shimrig_reap(struct shimrig *rig)
+{
+    (void)reap(rig->shim);
+    rig->shim = 0;
+}
+
 struct record_exit shimrig_wait(struct shimrig *rig)
 {
     auto_close int dir = open(rig->run_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct record_exit ret = {0};
 
-    (void)reap(rig->shim);
-    rig->shim = 0;
+    shimrig_reap(rig);
     must(record_exit_read(dir, &ret, &e));
     return ret;
 }
@@ -332,7 +337,7 @@ uint32_t shimrig_clean(struct shimrig *rig)
 
 /* ---- the end ---- */
 
-static void check_nothing_left(const struct shimrig *rig)
+void shimrig_check_nothing_left(const struct shimrig *rig)
 {
     ck_assert_int_eq(access(rig->run_path, F_OK), -1);
     ck_assert_int_eq(access(rig->base_path, F_OK), -1);
@@ -349,7 +354,7 @@ void shimrig_finish(struct shimrig *rig)
     if (rig->shim > 0) {
         (void)reap(rig->shim);
     }
-    check_nothing_left(rig);
+    shimrig_check_nothing_left(rig);
     cell_finish(&rig->cell);
     shimhome_finish(&rig->home);
     cgroups_drop_parent(&rig->groups);

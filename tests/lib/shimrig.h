@@ -51,6 +51,12 @@ uint32_t shimrig_run_argv(struct shimrig *rig, const char *const *argv, unsigned
 /* Waits for the shim to end and reads the exit record. */
 struct record_exit shimrig_wait(struct shimrig *rig);
 
+/* The same without a record. */
+void shimrig_reap(struct shimrig *rig);
+
+/* No directory and no cgroup of the container. */
+void shimrig_check_nothing_left(const struct shimrig *rig);
+
 /* What the container has written, both streams, prefixes removed. Free it. */
 char *shimrig_output(const struct shimrig *rig);
 

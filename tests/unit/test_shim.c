@@ -450,6 +450,38 @@ START_TEST(old_kernels_way)
 }
 END_TEST
 
+/* Wherever the shim is killed: what is left can be removed by name. */
+START_TEST(killed_at_each_step)
+{
+    static const char *const names[] = {
+        "run.before_dir",     "run.after_dir",      "record.before_rename", "record.after_rename",
+        "mount.before_clone", "dirs.before_mkdir",  "dirs.after_mkdir",     "cgroup.before_mkdir",
+        "cgroup.after_mkdir", "root.before_mount",  "root.after_mount",     "clone.before_fork",
+        "clone.after_fork",   "run.before_record",  "run.after_record",     "run.before_exit",
+        "run.after_exit",     "clean.before_rmdir", "clean.before_remove",  "clean.after_remove"};
+    auto_free char *file = xasprintf("%s/order", rig.dir);
+    const struct plan_mount mount = {PLAN_MOUNT_BIND, rig.dir, "/data", true, false, 0, 0};
+
+    rig.input.mounts = &mount;
+    rig.input.n_mounts = 1;
+    for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+        auto_free char *order = xasprintf("shim.%s@%s", names[i], file);
+
+        (void)close(open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+        ck_assert_int_eq(setenv("WHERRY_FAILPOINT", order, 1), 0);
+        if (shimrig_run(&rig, "true") == PLAN_RESULT_STARTED) {
+            shimrig_reap(&rig);
+        }
+        (void)shimrig_clean(&rig); /* may be the one that is killed */
+        (void)unsetenv("WHERRY_FAILPOINT");
+        ck_assert_msg(access(file, F_OK) < 0, "shim.%s was not passed", names[i]);
+        ck_assert_msg(shimrig_clean(&rig) == PLAN_RESULT_CLEANED, "shim.%s: %s", names[i],
+                      rig.result.text);
+        shimrig_check_nothing_left(&rig);
+    }
+}
+END_TEST
+
 /* Whatever call fails: the container does not start, a step is named, and nothing is left. */
 START_TEST(each_call_fails_once)
 {
@@ -511,6 +543,7 @@ static Suite *suite(void)
 #ifdef WHERRY_FAILPOINTS
     tcase_add_test(t, old_kernels_way);
     tcase_add_test(t, each_call_fails_once);
+    tcase_add_test(t, killed_at_each_step);
 #endif
     suite_add_tcase(s, t);
     return s;
