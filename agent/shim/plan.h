@@ -27,7 +27,7 @@
  *
  * Mount namespace: the shim starts in the agent's own, where it picks up the sources of binds and
  * volumes, then enters the minimal one that the plan names. All other paths of a plan are
- * resolved there. It must have: the layer store, the run and upper directories, the cgroup mounts,
+ * resolved there. It must have: the layer store, the upper directories, the cgroup mounts,
  * a complete /proc, the host's sysfs at /sys, the shared /dev tree at `dev_path`, and two empty
  * directories PLAN_ROOT_AT and PLAN_LAYERS_AT; everything private. */
 
