@@ -110,7 +110,7 @@ static int set_controller(void *target, const char *value, struct err *e)
     const char *colon = strrchr(value, ':');
 
     if (colon == NULL || colon == value || !is_port(colon + 1)) {
-        return err_say(e, EINVAL, "'%.80s' is not ADDR:PORT, e.g. 192.0.2.1:7340", value);
+        return err_say(e, EINVAL, "'%.80s' is not ADDR:PORT, e.g. 192.0.2.1:7420", value);
     }
     ((struct options *)target)->controller = value;
     return 0;

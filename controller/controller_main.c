@@ -20,7 +20,8 @@ static const char usage_text[] =
     "                        a first start makes a new cluster there\n"
     "  --listen ADDR:PORT    where it listens for agents; never a wildcard\n"
     "                        (default 127.0.0.1:7420)\n"
-    "  --socket PATH         where it answers the API (default /run/wherry/controller.sock)\n"
+    "  --socket PATH         where it answers the API\n"
+    "                        (default /run/wherry-controller/controller.sock)\n"
     "  --range NETWORK       first start: addresses of all containers (default 10.128.0.0/9)\n"
     "  --node-prefix BITS    first start: size of each node's block in it (default 22)\n"
     "  --log-level LEVEL     error, warn, info (default) or debug\n"
@@ -98,7 +99,7 @@ int main(int argc, char **argv)
 {
     struct uv_controller_config config = {.state_dir = "/var/lib/wherry-controller",
                                           .listen = "127.0.0.1:7420",
-                                          .socket = "/run/wherry/controller.sock"};
+                                          .socket = "/run/wherry-controller/controller.sock"};
     enum log_level level = LOG_LEVEL_INFO;
     int option;
 

@@ -11,7 +11,7 @@
 
 #include "common/err.h"
 
-#define CLIOPTIONS_SOCKET  "/run/wherry/controller.sock"
+#define CLIOPTIONS_SOCKET  "/run/wherry-controller/controller.sock"
 #define CLIOPTIONS_NOT_SET UINT64_MAX
 
 struct clioptions {
