@@ -87,7 +87,7 @@ static const struct compose_row rows[] = {
      .field = "container.environment",
      .restarts = true,
      .doc = "variables of the container"},
-    MOOT("expose", "ports that other containers reach: they reach all of them"),
+    MOOT("expose", "a note of ports that other containers use"),
     {.key = "extends", .status = COMPOSE_REFUSED, .doc = "the settings of another service"},
     LATER("external_links", .doc = "names of foreign containers"),
     LATER("extra_hosts", .doc = "lines of /etc/hosts"),

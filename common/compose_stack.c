@@ -160,8 +160,9 @@ void compose_stack_networks(struct compose_reader *r, const struct compose_row *
         return;
     }
     if (node->n > 0) {
-        compose_reader_later(r, up, node,
-                             "is not supported yet: every service is in one network of the stack");
+        compose_reader_later(
+            r, up, node,
+            "is not supported yet: services reach each other by published ports alone");
     }
     for (unsigned i = 0; i < node->n; i++) {
         const struct compose_entry *entry = &node->entries[i];
