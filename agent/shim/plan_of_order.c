@@ -68,6 +68,15 @@ static void take_env(const Wherry__Spec__Container *spec, const struct image *im
 
 /* ---- mounts and layers ---- */
 
+/* 0: as the plan has it where nothing limits the container. */
+static uint64_t tmpfs_bytes(const Wherry__Spec__Container *spec, const Wherry__Spec__Mount *m)
+{
+    if (m->tmpfs_size_bytes > 0 || spec->limits == NULL) {
+        return m->tmpfs_size_bytes;
+    }
+    return spec->limits->memory_bytes / 2;
+}
+
 static void take_mounts(const struct order *order, const char *const *sources,
                         struct plan_of_order *own)
 {
@@ -84,7 +93,7 @@ static void take_mounts(const struct order *order, const char *const *sources,
             .target = m->target,
             .read_only = m->read_only,
             .create = !tmpfs && m->create_host_path,
-            .size_bytes = m->tmpfs_size_bytes,
+            .size_bytes = tmpfs_bytes(spec, m),
             .mode = m->tmpfs_mode,
         };
     }

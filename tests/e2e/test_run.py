@@ -85,6 +85,9 @@ def as_told(world):
     program = run(world, "touch /x 2>&1; touch /tmp/x && echo tmp", options=("--read-only", "--tmpfs", "/tmp"))
     world.check("read-only", "Read-only file system" in program.out and program.out.endswith("tmp\n"),
                 program.out + program.err)
+    sizes = [run(world, "df -k /t | tail -n 1", options=("--tmpfs", "/t", *limit)).out.split()[1:2]
+             for limit in ((), ("--memory", "32m"))]
+    world.equal("a tmpfs has 64 MiB, or half of the limit", sizes, [["65536"], ["16384"]])
     program = run(world, "grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status",
                   options=("--cap-drop", "all"))
     values = dict(re.findall(r"(\w+):\s+(\w+)", program.out))
