@@ -95,10 +95,7 @@ def well(c, stack):
 
 
 def gone(c, stack):
-    try:
-        return not c.ps(stack)
-    except Failure:
-        return False
+    return c.wherry("ps", stack, check=False).returncode == 3  # not found
 
 
 def revive(c):
