@@ -82,11 +82,7 @@ int cmd_inspect_run(struct cli *cli, struct err *e)
     if (rc < 0) {
         return rc;
     }
-    buf_puts(&path, "/v1/stacks");
-    client_path_add(&path, target.stack);
-    if (target.service[0] != '\0') {
-        client_path_add(&path, target.service);
-    }
+    target_add_path(&target, &path);
     rc = client_get(cli->client, buf_text(&path), &reply, e);
     if (rc == -ENOENT && target.service[0] == '\0') {
         return inspect_other(cli, e);

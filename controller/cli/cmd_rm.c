@@ -34,11 +34,7 @@ int cmd_rm_run(struct cli *cli, struct err *e)
     if (rc < 0) {
         return rc;
     }
-    buf_puts(&path, "/v1/stacks");
-    client_path_add(&path, target.stack);
-    if (target.service[0] != '\0') {
-        client_path_add(&path, target.service);
-    }
+    target_add_path(&target, &path);
     rc = client_call(cli->client, "DELETE", buf_text(&path), NULL, 0, &reply, e);
     if (rc < 0) {
         return rc;

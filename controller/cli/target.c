@@ -54,6 +54,15 @@ int target_parse(const char *text, bool slots, struct target *ret, struct err *e
     return rc;
 }
 
+void target_add_path(const struct target *t, struct buf *path)
+{
+    buf_puts(path, "/v1/stacks");
+    client_path_add(path, t->stack);
+    if (t->service[0] != '\0') {
+        client_path_add(path, t->service);
+    }
+}
+
 void target_add_query(const struct target *t, struct buf *path)
 {
     char slot[16];

@@ -20,6 +20,9 @@ struct target {
 /* `slots`: whether a slot may be said. Returns 0; -E2BIG with the place, the value and the rule. */
 int target_parse(const char *text, bool slots, struct target *ret, struct err *e);
 
+/* Appends "/v1/stacks/S/S", without the slot. */
+void target_add_path(const struct target *t, struct buf *path);
+
 /* Appends "?stack=S&service=S&slot=N", what is set. */
 void target_add_query(const struct target *t, struct buf *path);
 
