@@ -16,6 +16,32 @@ void compose_list_of(struct compose_reader *r, ProtobufCMessage *message, const 
     *ret_n = (void *)((char *)*ret_array - found->offset + found->quantifier_offset);
 }
 
+void compose_list_elements(struct compose_reader *r, const struct compose_at *up,
+                           const struct compose_node *node, ProtobufCMessage *message,
+                           void (*read_short)(const struct compose_element *e, const char *text),
+                           void (*read_long)(const struct compose_element *e))
+{
+    if (!compose_reader_is_list(r, up, node)) {
+        return;
+    }
+    for (unsigned i = 0; i < node->n; i++) {
+        const struct compose_at at = {.up = up, .index = i};
+        const struct compose_element e = {.r = r,
+                                          .at = &at,
+                                          .node = node->entries[i].value,
+                                          .service = (Wherry__Spec__Service *)message};
+
+        if (e.node->broken) {
+            continue;
+        }
+        if (e.node->kind == COMPOSE_MAP) {
+            read_long(&e);
+        } else if (compose_reader_text(r, &at, e.node) != NULL) {
+            read_short(&e, e.node->text);
+        }
+    }
+}
+
 /* ---- pairs ---- */
 
 struct pairs {

@@ -7,15 +7,8 @@
 #include "common/compose_rule.h"
 #include "common/compose_value.h"
 
-struct mounts {
-    struct compose_reader *r;
-    const struct compose_at *at;
-    const struct compose_node *node;
-    Wherry__Spec__Service *service;
-};
-
 /* "~" is the home of who runs the reader, as in Compose; other relative paths start at the file. */
-static char *host_path(const struct mounts *m, const char *text)
+static char *host_path(const struct compose_element *m, const char *text)
 {
     if (text[0] == '~' && (text[1] == '/' || text[1] == '\0')) {
         const char *home = compose_env_get(&m->r->env, "HOME");
@@ -26,7 +19,7 @@ static char *host_path(const struct mounts *m, const char *text)
     return compose_value_path(m->r->directory, text);
 }
 
-static bool set_source(const struct mounts *m, Wherry__Spec__Mount *mount)
+static bool set_source(const struct compose_element *m, Wherry__Spec__Mount *mount)
 {
     auto_free char *path = NULL;
 
@@ -60,7 +53,7 @@ static bool set_source(const struct mounts *m, Wherry__Spec__Mount *mount)
 }
 
 /* Checks what both syntaxes share, and keeps the mount. */
-static void add(const struct mounts *m, Wherry__Spec__Mount *mount)
+static void add(const struct compose_element *m, Wherry__Spec__Mount *mount)
 {
     Wherry__Spec__Container *c = m->service->container;
     auto_free char *target = compose_value_path("/", mount->target);
@@ -93,7 +86,8 @@ static void add(const struct mounts *m, Wherry__Spec__Mount *mount)
 /* ---- short syntax ---- */
 
 /* One word of the third part. */
-static bool set_option(const struct mounts *m, Wherry__Spec__Mount *mount, const char *word)
+static bool set_option(const struct compose_element *m, Wherry__Spec__Mount *mount,
+                       const char *word)
 {
     /* What has no effect on Linux, what is so anyway, and what only SELinux reads. */
     static const char *const accepted[] = {"rw",         "cached",   "delegated",
@@ -122,7 +116,7 @@ static bool set_option(const struct mounts *m, Wherry__Spec__Mount *mount, const
     return false;
 }
 
-static bool set_options(const struct mounts *m, Wherry__Spec__Mount *mount, char *words)
+static bool set_options(const struct compose_element *m, Wherry__Spec__Mount *mount, char *words)
 {
     char *rest = words, *word;
 
@@ -140,7 +134,7 @@ static bool is_host_path(const char *text)
 }
 
 /* [SOURCE:]TARGET[:OPTIONS] */
-static void read_short(const struct mounts *m, const char *text)
+static void read_short(const struct compose_element *m, const char *text)
 {
     Wherry__Spec__Mount *mount = compose_reader_message(m->r, &wherry__spec__mount__descriptor);
     char *rest = compose_reader_copy(m->r, text);
@@ -165,7 +159,7 @@ static void read_short(const struct mounts *m, const char *text)
 /* ---- long syntax ---- */
 
 /* What belongs to another type of mount is not dropped in silence. */
-static bool check_parts(const struct mounts *m, const Wherry__Spec__Mount *mount)
+static bool check_parts(const struct compose_element *m, const Wherry__Spec__Mount *mount)
 {
     static const struct {
         const char *key;
@@ -186,7 +180,7 @@ static bool check_parts(const struct mounts *m, const Wherry__Spec__Mount *mount
     return true;
 }
 
-static void read_long(const struct mounts *m)
+static void read_long(const struct compose_element *m)
 {
     Wherry__Spec__Mount *mount = compose_reader_message(m->r, &wherry__spec__mount__descriptor);
     unsigned errors = m->r->result->errors.n + m->r->result->errors.left_out;
@@ -205,29 +199,11 @@ static void read_long(const struct mounts *m)
 }
 
 void compose_mounts_read(struct compose_reader *r, const struct compose_row *row,
-                         const struct compose_at *up, const struct compose_node *node,
+                         const struct compose_at *at, const struct compose_node *node,
                          ProtobufCMessage *message)
 {
     (void)row;
-    if (!compose_reader_is_list(r, up, node)) {
-        return;
-    }
-    for (unsigned i = 0; i < node->n; i++) {
-        const struct compose_at at = {.up = up, .index = i};
-        const struct mounts m = {.r = r,
-                                 .at = &at,
-                                 .node = node->entries[i].value,
-                                 .service = (Wherry__Spec__Service *)message};
-
-        if (m.node->broken) {
-            continue;
-        }
-        if (m.node->kind == COMPOSE_MAP) {
-            read_long(&m);
-        } else if (compose_reader_text(r, &at, m.node) != NULL) {
-            read_short(&m, m.node->text);
-        }
-    }
+    compose_list_elements(r, at, node, message, read_short, read_long);
 }
 
 /* ---- tmpfs ---- */
@@ -269,7 +245,7 @@ static int set_tmpfs_option(Wherry__Spec__Mount *mount, const char *word, struct
     return err_say(e, 0, "unknown option \"%.100s\" (allowed: size=, mode=, ro, rw)", word);
 }
 
-static void read_tmpfs(const struct mounts *m, const char *text)
+static void read_tmpfs(const struct compose_element *m, const char *text)
 {
     Wherry__Spec__Mount *mount = compose_reader_message(m->r, &wherry__spec__mount__descriptor);
     char *rest = compose_reader_copy(m->r, text), *word;
@@ -290,7 +266,8 @@ void compose_mounts_tmpfs(struct compose_reader *r, const struct compose_row *ro
                           const struct compose_at *up, const struct compose_node *node,
                           ProtobufCMessage *message)
 {
-    struct mounts m = {.r = r, .at = up, .node = node, .service = (Wherry__Spec__Service *)message};
+    struct compose_element m = {
+        .r = r, .at = up, .node = node, .service = (Wherry__Spec__Service *)message};
 
     (void)row;
     if (node->kind == COMPOSE_SCALAR && !compose_tree_is_null(node)) {

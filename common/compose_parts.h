@@ -6,6 +6,12 @@
 
 #include "common/compose_object.h"
 
+/* The row of a key that is not honoured yet. */
+#define COMPOSE_ROW_LATER(k, ...)                                                                  \
+    {                                                                                              \
+        .key = (k), .status = COMPOSE_LATER, __VA_ARGS__                                           \
+    }
+
 /* compose_list.c: lists, and mappings that are lists of pairs */
 compose_decode compose_list_environment, compose_list_labels;
 compose_decode compose_list_argv; /* a list, or text that is split as a shell would */
@@ -25,6 +31,20 @@ compose_decode compose_service_signal, compose_service_constraints, compose_serv
 /* compose_stack.c: the top level */
 compose_decode compose_stack_name, compose_stack_services, compose_stack_volumes;
 compose_decode compose_stack_networks, compose_stack_external;
+
+/* One element of a service's list that is written short, as text, or long, as a mapping. */
+struct compose_element {
+    struct compose_reader *r;
+    const struct compose_at *at;
+    const struct compose_node *node;
+    Wherry__Spec__Service *service;
+};
+
+/* Calls one of the two for each element. */
+void compose_list_elements(struct compose_reader *r, const struct compose_at *up,
+                           const struct compose_node *node, ProtobufCMessage *message,
+                           void (*read_short)(const struct compose_element *e, const char *text),
+                           void (*read_long)(const struct compose_element *e));
 
 /* The array and count of a repeated field. */
 void compose_list_of(struct compose_reader *r, ProtobufCMessage *message, const char *field,

@@ -14,14 +14,6 @@ struct range {
     uint32_t first, last;
 };
 
-/* Where a port is being read, and the list it goes to. */
-struct ports {
-    struct compose_reader *r;
-    const struct compose_at *at;
-    const struct compose_node *node;
-    Wherry__Spec__Service *service;
-};
-
 static int read_port(const char *text, uint32_t *ret)
 {
     uint64_t value = 0;
@@ -48,7 +40,7 @@ static int read_range(char *text, struct range *ret)
     return dash != NULL && (read_port(dash + 1, &ret->last) < 0 || ret->last < ret->first) ? -1 : 0;
 }
 
-static void add(const struct ports *p, const Wherry__Spec__Port *like)
+static void add(const struct compose_element *p, const Wherry__Spec__Port *like)
 {
     Wherry__Spec__Container *c = p->service->container;
     Wherry__Spec__Port *port;
@@ -67,12 +59,12 @@ static void add(const struct ports *p, const Wherry__Spec__Port *like)
     compose_reader_push(p->r, &c->ports, &c->n_ports, port);
 }
 
-static void refuse(const struct ports *p, const char *why)
+static void refuse(const struct compose_element *p, const char *why)
 {
     compose_reader_fail(p->r, p->at, p->node, "\"%.100s\" %s (%s)", p->node->text, why, allowed);
 }
 
-static void warn_inside_only(const struct ports *p)
+static void warn_inside_only(const struct compose_element *p)
 {
     compose_reader_later(p->r, p->at, p->node,
                          "publishes no port of the host: a port chosen by chance is not supported "
@@ -80,7 +72,7 @@ static void warn_inside_only(const struct ports *p)
 }
 
 /* Takes "/udp" off. */
-static bool cut_protocol(const struct ports *p, char *work, Wherry__Spec__Port *port)
+static bool cut_protocol(const struct compose_element *p, char *work, Wherry__Spec__Port *port)
 {
     char *slash = strchr(work, '/');
 
@@ -117,8 +109,8 @@ static void split(char *work, char **ip, char **host, char **target)
     }
 }
 
-static void add_range(const struct ports *p, Wherry__Spec__Port *port, const struct range *host,
-                      const struct range *target)
+static void add_range(const struct compose_element *p, Wherry__Spec__Port *port,
+                      const struct range *host, const struct range *target)
 {
     bool published = host->first != 0;
 
@@ -136,7 +128,7 @@ static void add_range(const struct ports *p, Wherry__Spec__Port *port, const str
     }
 }
 
-static void read_short(const struct ports *p, const char *text)
+static void read_short(const struct compose_element *p, const char *text)
 {
     Wherry__Spec__Port port = WHERRY__SPEC__PORT__INIT;
     auto_free char *work = xstrdup(text);
@@ -165,7 +157,7 @@ static void read_short(const struct ports *p, const char *text)
     add_range(p, &port, &hosts, &targets);
 }
 
-static void read_long(const struct ports *p)
+static void read_long(const struct compose_element *p)
 {
     Wherry__Spec__Port *port = compose_reader_message(p->r, &wherry__spec__port__descriptor);
 
@@ -180,27 +172,9 @@ static void read_long(const struct ports *p)
 }
 
 void compose_ports_read(struct compose_reader *r, const struct compose_row *row,
-                        const struct compose_at *up, const struct compose_node *node,
+                        const struct compose_at *at, const struct compose_node *node,
                         ProtobufCMessage *message)
 {
     (void)row;
-    if (!compose_reader_is_list(r, up, node)) {
-        return;
-    }
-    for (unsigned i = 0; i < node->n; i++) {
-        const struct compose_at at = {.up = up, .index = i};
-        const struct ports p = {.r = r,
-                                .at = &at,
-                                .node = node->entries[i].value,
-                                .service = (Wherry__Spec__Service *)message};
-
-        if (p.node->broken) {
-            continue;
-        }
-        if (p.node->kind == COMPOSE_MAP) {
-            read_long(&p);
-        } else if (compose_reader_text(r, &at, p.node) != NULL) {
-            read_short(&p, p.node->text);
-        }
-    }
+    compose_list_elements(r, at, node, message, read_short, read_long);
 }

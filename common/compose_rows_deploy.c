@@ -3,11 +3,6 @@
 #include "common/compose_parts.h"
 #include "common/compose_rule.h"
 
-#define LATER(k, ...)                                                                              \
-    {                                                                                              \
-        .key = (k), .status = COMPOSE_LATER, __VA_ARGS__                                           \
-    }
-
 /* ---- resources ---- */
 
 static const struct compose_row limit_rows[] = {
@@ -47,8 +42,8 @@ static const struct compose_row reservation_rows[] = {
      .min = 1,
      .max = COMPOSE_CPU_MAX,
      .doc = "cores that placing sets aside"},
-    LATER("devices", .doc = "devices that placing sets aside"),
-    LATER("generic_resources", .doc = "other things that placing sets aside"),
+    COMPOSE_ROW_LATER("devices", .doc = "devices that placing sets aside"),
+    COMPOSE_ROW_LATER("generic_resources", .doc = "other things that placing sets aside"),
     {.key = "memory",
      .decode = compose_object_bytes,
      .field = "reserve_memory_bytes",
@@ -93,7 +88,8 @@ static const struct compose_row placement_rows[] = {
      .min = 0,
      .max = COMPOSE_REPLICAS_MAX,
      .doc = "replicas on one node at most; 0: no bound"},
-    LATER("preferences", .doc = "labels to spread over: replicas are spread over nodes"),
+    COMPOSE_ROW_LATER("preferences",
+                      .doc = "labels to spread over: replicas are spread over nodes"),
 };
 
 const struct compose_object compose_table_placement = {
@@ -156,7 +152,7 @@ static const struct compose_word modes[] = {
 };
 
 static const struct compose_row deploy_rows[] = {
-    LATER("endpoint_mode", .doc = "an address of the whole service"),
+    COMPOSE_ROW_LATER("endpoint_mode", .doc = "an address of the whole service"),
     {.key = "labels",
      .decode = compose_list_labels,
      .field = "labels",
@@ -184,8 +180,9 @@ static const struct compose_row deploy_rows[] = {
      .object = &compose_table_restart_policy,
      .restarts = true,
      .doc = "whether and when it is started again; wins over restart"},
-    LATER("rollback_config", .doc = "how a change is taken back"),
-    LATER("update_config", .doc = "how a change is rolled out: one slot at a time, stop first"),
+    COMPOSE_ROW_LATER("rollback_config", .doc = "how a change is taken back"),
+    COMPOSE_ROW_LATER("update_config",
+                      .doc = "how a change is rolled out: one slot at a time, stop first"),
 };
 
 const struct compose_object compose_table_deploy = {

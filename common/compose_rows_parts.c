@@ -3,11 +3,6 @@
 #include "common/compose_parts.h"
 #include "common/compose_rule.h"
 
-#define LATER(k, ...)                                                                              \
-    {                                                                                              \
-        .key = (k), .status = COMPOSE_LATER, __VA_ARGS__                                           \
-    }
-
 /* ---- healthcheck ---- */
 
 #define TIME(k, f, low, def, text)                                                                 \
@@ -67,7 +62,7 @@ static const struct compose_row port_rows[] = {
      .rule = compose_rule_host_ip,
      .restarts = true,
      .doc = "the host's address; all if nothing is said"},
-    LATER("mode", .harmless = "host", .doc = "one port for all hosts"),
+    COMPOSE_ROW_LATER("mode", .harmless = "host", .doc = "one port for all hosts"),
     {.key = "name",
      .decode = compose_object_text,
      .field = "name",
@@ -117,12 +112,13 @@ static const struct compose_row bind_rows[] = {
      .field = "create_host_path",
      .restarts = true,
      .doc = "make the directory if it is missing"},
-    LATER("propagation", .harmless = "rprivate private", .doc = "mounts that pass through"),
+    COMPOSE_ROW_LATER("propagation", .harmless = "rprivate private",
+                      .doc = "mounts that pass through"),
     {.key = "recursive",
      .status = COMPOSE_REFUSED,
      .harmless = "enabled",
      .doc = "what is mounted below the path, and whether it can be written"},
-    LATER("selinux", .doc = "labels of SELinux"),
+    COMPOSE_ROW_LATER("selinux", .doc = "labels of SELinux"),
 };
 
 static const struct compose_object bind_table = {
@@ -132,7 +128,7 @@ static const struct compose_object bind_table = {
 };
 
 static const struct compose_row use_rows[] = {
-    LATER("labels", .doc = "labels of a volume that is made"),
+    COMPOSE_ROW_LATER("labels", .doc = "labels of a volume that is made"),
     {.key = "nocopy",
      .decode = compose_object_flag,
      .field = "nocopy",
@@ -177,7 +173,7 @@ static const struct compose_row mount_rows[] = {
      .restarts = true,
      .doc = "more about a bind mount"},
     {.key = "consistency", .status = COMPOSE_MOOT, .doc = "without a meaning on Linux"},
-    LATER("image", .doc = "mounts of an image"),
+    COMPOSE_ROW_LATER("image", .doc = "mounts of an image"),
     {.key = "read_only",
      .decode = compose_object_flag,
      .field = "read_only",
@@ -241,7 +237,8 @@ static const struct compose_row depend_rows[] = {
      .field = "required",
      .preset = "true",
      .doc = "whether it must exist at all"},
-    LATER("restart", .harmless = "false", .doc = "whether this service restarts with it"),
+    COMPOSE_ROW_LATER("restart", .harmless = "false",
+                      .doc = "whether this service restarts with it"),
 };
 
 const struct compose_object compose_table_depend = {

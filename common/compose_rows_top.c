@@ -5,11 +5,11 @@
 /* ---- the file ---- */
 
 static const struct compose_row top_rows[] = {
-    {.key = "configs", .status = COMPOSE_LATER, .doc = "files that services are given"},
+    COMPOSE_ROW_LATER("configs", .doc = "files that services are given"),
     {.key = "include",
      .status = COMPOSE_REFUSED,
      .doc = "other files with more services, and settings of these"},
-    {.key = "models", .status = COMPOSE_LATER, .doc = "language models that services use"},
+    COMPOSE_ROW_LATER("models", .doc = "language models that services use"),
     {.key = "name",
      .decode = compose_stack_name,
      .field = "name",
@@ -20,7 +20,7 @@ static const struct compose_row top_rows[] = {
      .decode = compose_stack_networks,
      .object = &compose_table_network,
      .doc = "networks of the stack"},
-    {.key = "secrets", .status = COMPOSE_LATER, .doc = "secrets that services are given"},
+    COMPOSE_ROW_LATER("secrets", .doc = "secrets that services are given"),
     {.key = "services",
      .decode = compose_stack_services,
      .field = "services",
@@ -85,22 +85,19 @@ const struct compose_object compose_table_volume = {
 /* ---- networks ---- */
 
 static const struct compose_row network_rows[] = {
-    {.key = "attachable", .status = COMPOSE_LATER, .harmless = "false", .doc = "use from outside"},
-    {.key = "driver",
-     .status = COMPOSE_LATER,
-     .harmless = "bridge overlay default",
-     .doc = "kind of the network"},
-    {.key = "driver_opts", .status = COMPOSE_LATER, .doc = "options of the network"},
-    {.key = "enable_ipv4", .status = COMPOSE_LATER, .harmless = "true", .doc = "IPv4 switched off"},
-    {.key = "enable_ipv6", .status = COMPOSE_LATER, .harmless = "false", .doc = "IPv6"},
-    {.key = "external", .status = COMPOSE_LATER, .harmless = "false", .doc = "a foreign network"},
+    COMPOSE_ROW_LATER("attachable", .harmless = "false", .doc = "use from outside"),
+    COMPOSE_ROW_LATER("driver", .harmless = "bridge overlay default", .doc = "kind of the network"),
+    COMPOSE_ROW_LATER("driver_opts", .doc = "options of the network"),
+    COMPOSE_ROW_LATER("enable_ipv4", .harmless = "true", .doc = "IPv4 switched off"),
+    COMPOSE_ROW_LATER("enable_ipv6", .harmless = "false", .doc = "IPv6"),
+    COMPOSE_ROW_LATER("external", .harmless = "false", .doc = "a foreign network"),
     {.key = "internal",
      .status = COMPOSE_REFUSED,
      .harmless = "false",
      .doc = "no way out of the network"},
-    {.key = "ipam", .status = COMPOSE_LATER, .doc = "addresses of the network"},
-    {.key = "labels", .status = COMPOSE_LATER, .doc = "labels of the network"},
-    {.key = "name", .status = COMPOSE_LATER, .doc = "name of the network"},
+    COMPOSE_ROW_LATER("ipam", .doc = "addresses of the network"),
+    COMPOSE_ROW_LATER("labels", .doc = "labels of the network"),
+    COMPOSE_ROW_LATER("name", .doc = "name of the network"),
 };
 
 const struct compose_object compose_table_network = {
