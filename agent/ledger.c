@@ -234,6 +234,18 @@ void ledger_prune(struct ledger *l)
     l->n_revisions = kept;
 }
 
+void ledger_budget(const struct ledger_placement *p, struct journal_record *ret)
+{
+    *ret = (struct journal_record){.kind = JOURNAL_BUDGET};
+    ret->u.budget = (struct journal_budget){.incarnation = p->incarnation,
+                                            .run = p->run,
+                                            .attempts = p->attempts,
+                                            .next_ms = p->next_ms,
+                                            .done = p->done,
+                                            .exit_code = p->exit_code,
+                                            .reason = p->reason};
+}
+
 static void snapshot_placement(const struct ledger_placement *p, struct buf *payload)
 {
     struct journal_record r = {.kind = JOURNAL_PLACEMENT};
@@ -249,14 +261,7 @@ static void snapshot_placement(const struct ledger_placement *p, struct buf *pay
     if (p->run == 0) {
         return;
     }
-    r = (struct journal_record){.kind = JOURNAL_BUDGET};
-    r.u.budget = (struct journal_budget){.incarnation = p->incarnation,
-                                         .run = p->run,
-                                         .attempts = p->attempts,
-                                         .next_ms = p->next_ms,
-                                         .done = p->done,
-                                         .exit_code = p->exit_code,
-                                         .reason = p->reason};
+    ledger_budget(p, &r);
     codec_journal_put(payload, &r);
 }
 

@@ -67,6 +67,9 @@ const struct ledger_placement *ledger_find(const struct ledger *ledger, uint64_t
 const struct ledger_revision *ledger_revision(const struct ledger *ledger,
                                               const uint8_t digest[CODEC_JOURNAL_DIGEST]);
 
+/* Its restart budget as a record, which borrows from it. */
+void ledger_budget(const struct ledger_placement *p, struct journal_record *ret);
+
 /* Forgets documents that no placement names. */
 void ledger_prune(struct ledger *ledger);
 

@@ -382,18 +382,12 @@ static bool stage_agrees(struct uv_agent_link *l, struct id128 wanted)
 /* The restart budget goes with the set, because a set forgets all placements. */
 static void record_budget(struct uv_agent *a, const struct ledger_placement *old)
 {
-    struct journal_record r = {.kind = JOURNAL_BUDGET};
+    struct journal_record r;
 
     if (old->run == 0 || ledger_find(&a->ledger, old->incarnation) == NULL) {
         return;
     }
-    r.u.budget = (struct journal_budget){.incarnation = old->incarnation,
-                                         .run = old->run,
-                                         .attempts = old->attempts,
-                                         .next_ms = old->next_ms,
-                                         .done = old->done,
-                                         .exit_code = old->exit_code,
-                                         .reason = old->reason};
+    ledger_budget(old, &r);
     record(a, &r);
 }
 
