@@ -107,6 +107,10 @@ static void print_applied(const struct cli *cli, const json_t *applied)
     if (!unchanged || has_kept(changes)) {
         print_changes(cli, changes);
     }
+    if (!unchanged && json_array_size(changes) > 1) {
+        cli_say(cli, "names of services do not resolve in containers yet: services reach each "
+                     "other by published ports");
+    }
     (void)fflush(cli->out.file); /* before the progress */
 }
 
