@@ -188,9 +188,10 @@ class World:
 
     # ---- images ----
 
-    def busybox_image(self, name, applets=("sh",), files=None, config=()):
+    def busybox_image(self, name, applets=("sh",), files=None, config=(), shape=None):
         """An OCI layout with busybox, links for all its applets and the files given, by umoci.
-        Returns its directory; the image in it is called `name`."""
+        `shape` may change the root directory before it is packed. Returns the layout's directory;
+        the image in it is called `name`."""
         layout = self.path("image-" + name.replace(":", "-").replace("/", "-"))
         bundle = layout + ".bundle"
         reference = layout + ":" + name.rsplit(":", 1)[-1]
@@ -214,6 +215,8 @@ class World:
             os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
             with open(os.path.join(root, path), "w") as f:
                 f.write(text)
+        if shape is not None:
+            shape(root)
         umoci("repack", "--image", reference, bundle)
         umoci("config", "--image", reference, "--config.cmd", "/bin/sh",
               "--config.env", "PATH=/bin", *config)
