@@ -14,30 +14,49 @@ struct range {
     uint32_t first, last;
 };
 
-static int read_port(const char *text, uint32_t *ret)
+static void refuse(const struct compose_element *p, const char *why)
+{
+    compose_reader_fail(p->r, p->at, p->node, "\"%.100s\" %s (%s)", p->node->text, why, allowed);
+}
+
+/* One port of a text with several: the one that is wrong is named. */
+static bool read_port(const struct compose_element *p, const char *text, uint32_t *ret)
 {
     uint64_t value = 0;
 
-    if (compose_value_number(text, &value, NULL) < 0 || value == 0 || value > UINT16_MAX) {
-        return -1;
+    if (compose_value_number(text, &value, NULL) < 0) {
+        refuse(p, "is no port");
+        return false;
+    }
+    if (value == 0 || value > UINT16_MAX) {
+        compose_reader_fail(p->r, p->at, p->node,
+                            "\"%.100s\": port %.20s is out of range (allowed: 1 to 65535)",
+                            p->node->text, text);
+        return false;
     }
     *ret = (uint32_t)value;
-    return 0;
+    return true;
 }
 
 /* "80" or "80-83"; cuts `text`. */
-static int read_range(char *text, struct range *ret)
+static bool read_range(const struct compose_element *p, char *text, struct range *ret)
 {
     char *dash = strchr(text, '-');
 
     if (dash != NULL) {
         *dash = '\0';
     }
-    if (read_port(text, &ret->first) < 0) {
-        return -1;
+    if (!read_port(p, text, &ret->first) || (dash != NULL && !read_port(p, dash + 1, &ret->last))) {
+        return false;
     }
-    ret->last = ret->first;
-    return dash != NULL && (read_port(dash + 1, &ret->last) < 0 || ret->last < ret->first) ? -1 : 0;
+    if (dash == NULL) {
+        ret->last = ret->first;
+    }
+    if (ret->last < ret->first) {
+        refuse(p, "has a range that ends before it begins");
+        return false;
+    }
+    return true;
 }
 
 static void add(const struct compose_element *p, const Wherry__Spec__Port *like)
@@ -57,11 +76,6 @@ static void add(const struct compose_element *p, const Wherry__Spec__Port *like)
     /* Every address of the host has one way to be written in a document. */
     port->host_ip = strcmp(like->host_ip, "0.0.0.0") == 0 ? (char *)"" : like->host_ip;
     compose_reader_push(p->r, &c->ports, &c->n_ports, port);
-}
-
-static void refuse(const struct compose_element *p, const char *why)
-{
-    compose_reader_fail(p->r, p->at, p->node, "\"%.100s\" %s (%s)", p->node->text, why, allowed);
 }
 
 static void warn_inside_only(const struct compose_element *p)
@@ -148,9 +162,8 @@ static void read_short(const struct compose_element *p, const char *text)
         compose_reader_fail(p->r, p->at, p->node, "%s", e.text);
         return;
     }
-    if (read_range(target, &targets) < 0 ||
-        (host != NULL && host[0] != '\0' && read_range(host, &hosts) < 0)) {
-        refuse(p, "is no port");
+    if ((host != NULL && host[0] != '\0' && !read_range(p, host, &hosts)) ||
+        !read_range(p, target, &targets)) {
         return;
     }
     port.host_ip = ip != NULL ? compose_reader_copy(p->r, ip) : (char *)"";
