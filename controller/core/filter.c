@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/imageref.h"
 
 #define GROUPS_MAX 6 /* different reasons told */
 #define NAMES_MAX  5 /* nodes named with one reason */
@@ -148,20 +149,35 @@ static void say_volumes(const struct question *q, struct filter_words *w)
 
 /* ---- image ---- */
 
-static const struct fleet_image *image_on(const struct node *node, const char *name)
+/* By its digest, whatever it is called there: a document that names one wants that build. */
+static const struct fleet_image *image_of_digest(const struct node *node, const char *digest)
 {
+    for (unsigned i = 0; i < node->facts.n_images; i++) {
+        if (strcmp(node->facts.images[i].digest, digest) == 0) {
+            return &node->facts.images[i];
+        }
+    }
+    return NULL;
+}
+
+const struct fleet_image *filter_image(const struct node *node, const char *reference)
+{
+    const char *digest = strchr(reference, '@');
     unsigned low = 0, high = node->facts.n_images;
 
+    if (digest != NULL) {
+        return image_of_digest(node, digest + 1);
+    }
     while (low < high) {
         unsigned mid = low + (high - low) / 2;
 
-        if (strcmp(node->facts.images[mid].name, name) < 0) {
+        if (strcmp(node->facts.images[mid].name, reference) < 0) {
             low = mid + 1;
         } else {
             high = mid;
         }
     }
-    if (low == node->facts.n_images || strcmp(node->facts.images[low].name, name) != 0) {
+    if (low == node->facts.n_images || strcmp(node->facts.images[low].name, reference) != 0) {
         return NULL;
     }
     return &node->facts.images[low];
@@ -169,20 +185,22 @@ static const struct fleet_image *image_on(const struct node *node, const char *n
 
 static bool has_image(const struct question *q)
 {
-    const struct fleet_image *image = image_on(q->node, q->s->want->image);
+    const struct fleet_image *image = filter_image(q->node, q->s->want->image);
 
     return image != NULL && (q->s->pin[0] == '\0' || strcmp(image->digest, q->s->pin) == 0);
 }
 
 static void say_image(const struct question *q, struct filter_words *w)
 {
-    const struct fleet_image *image = image_on(q->node, q->s->want->image);
+    const struct fleet_image *image = filter_image(q->node, q->s->want->image);
+    const char *name = imageref_short(q->s->want->image);
 
+    name += name[0] == '@'; /* a digest alone */
     if (image == NULL) {
-        BEFORE(w, "image %.100s is not on ", q->s->want->image);
+        BEFORE(w, "image %.120s is not on ", name);
         AFTER(w, "; load it with wherry-agent image load");
     } else {
-        BEFORE(w, "image %.100s is another build on ", q->s->want->image);
+        BEFORE(w, "image %.120s is another build on ", name);
         AFTER(w, ": %.19s instead of %.19s", image->digest, q->s->pin);
     }
 }

@@ -19,6 +19,9 @@ bool filter_accepts(const struct fleet *f, const struct service *s, const struct
 bool filter_constraints_hold(const struct fleet_want *want, const struct node *node,
                              const struct fleet_constraint **ret_broken);
 
+/* The image of this name or "[name]@digest" on the node; NULL: it has none. Borrows. */
+const struct fleet_image *filter_image(const struct node *node, const char *reference);
+
 /* Why not, over all nodes: "host-a, host-b: 2.0 GiB of memory asked, 1.1 GiB free; …". `only` not
  * NULL: of this node alone. */
 void filter_explain(const struct fleet *f, const struct service *s, const struct node *only,

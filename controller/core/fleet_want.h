@@ -71,7 +71,7 @@ struct fleet_want {
     char service[FLEET_NAME];
     uint8_t revision[FLEET_DIGEST]; /* of the Container: another one replaces the containers */
     uint8_t digest[FLEET_DIGEST];   /* of the whole Service */
-    const char *image;              /* normalised reference, as in the nodes' facts */
+    const char *image;              /* a name as in the nodes' facts, or "[name]@digest" */
     enum fleet_mode mode;
     uint32_t replicas;     /* FLEET_REPLICATED, FLEET_JOB */
     uint32_t max_per_node; /* 0: no bound */

@@ -87,14 +87,10 @@ static void count_replicas(struct fleet *f, const struct service *s)
 
 static void pin_image(struct service *s, const struct node *node)
 {
-    if (s->pin[0] != '\0') {
-        return;
-    }
-    for (unsigned i = 0; i < node->facts.n_images; i++) {
-        if (strcmp(node->facts.images[i].name, s->want->image) == 0) {
-            (void)snprintf(s->pin, sizeof(s->pin), "%s", node->facts.images[i].digest);
-            return;
-        }
+    const struct fleet_image *image = s->pin[0] == '\0' ? filter_image(node, s->want->image) : NULL;
+
+    if (image != NULL) {
+        (void)snprintf(s->pin, sizeof(s->pin), "%s", image->digest);
     }
 }
 
