@@ -9,8 +9,6 @@
 #include "common/doc.h"
 #include "spec.pb-c.h"
 
-#define GRACE_DEFAULT_MS 10000
-
 struct order {
     unsigned refs;
     struct doc doc;
@@ -111,7 +109,7 @@ void order_want(const struct order *o, uint64_t incarnation, bool stop, struct n
     *ret = (struct node_want){
         .incarnation = incarnation,
         .stop = stop,
-        .stop_grace_ms = spec->stop_grace_ms > 0 ? spec->stop_grace_ms : GRACE_DEFAULT_MS,
+        .stop_grace_ms = spec->stop_grace_ms > 0 ? spec->stop_grace_ms : ORDER_GRACE_DEFAULT_MS,
         .memory_bytes = spec->limits != NULL ? spec->limits->memory_bytes : 0,
     };
     want_restart(spec->restart, &ret->restart);

@@ -11,26 +11,20 @@
 #include "common/failpoint.h"
 #include "common/log.h"
 
-static int assign_all(struct uv_agent *a, struct err *e)
+static void assign_all(struct uv_agent *a)
 {
     unsigned n = a->ledger.n_placements;
     struct node_want *wants = xcalloc(n > 0 ? n : 1, sizeof(*wants));
 
     for (unsigned i = 0; i < n; i++) {
         const struct ledger_placement *p = &a->ledger.placements[i];
-        const struct unit *u = uv_agent_unit_of(a, p, e);
 
-        if (u == NULL) {
-            free(wants);
-            return e->code;
-        }
-        order_want(u->order, p->incarnation, p->stop, &wants[i]);
+        uv_agent_unit_want(uv_agent_unit_of(a, p), p->stop, &wants[i]);
     }
     uv_agent_queue_assign(a, wants, n, NULL, 0, true);
     for (unsigned i = 0; i < n; i++) {
         uv_agent_queue_restore(a, &a->ledger.placements[i]);
     }
-    return 0;
 }
 
 /* ---- what is found ---- */
@@ -143,7 +137,8 @@ int uv_agent_adopt_all(struct uv_agent *a, struct err *e)
 {
     struct node_event looked = {.type = NODE_LOOKED};
 
-    if (assign_all(a, e) < 0 || uv_engine_look(a->engine, on_found, a, e) < 0) {
+    assign_all(a);
+    if (uv_engine_look(a->engine, on_found, a, e) < 0) {
         return e->code;
     }
     if (images_pins_sweep(a->images, is_held, a, e) < 0) {

@@ -227,7 +227,7 @@ static void identify(struct uv_agent *a, const struct node_container *c, struct 
     o->stack = unit->stack;
     o->service = unit->service;
     o->slot = unit->slot;
-    o->revision = unit->order != NULL ? unit->revision : NULL;
+    o->revision = unit->order != NULL || unit->damage != NULL ? unit->revision : NULL;
     o->image_digest = unit->image_digest;
     for (const struct attempt *at = unit->attempts; at != NULL; at = at->next) {
         if (at->of.run == c->run) {

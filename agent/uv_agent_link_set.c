@@ -294,21 +294,13 @@ static void record_placement(struct uv_agent *a, const struct link_placement *p)
     record(a, &r);
 }
 
-/* How the core shall have it now. False: its document is damaged. */
-static bool want_of(struct uv_agent *a, uint64_t incarnation, struct node_want *ret)
+/* How the core shall have it now. */
+static void want_of(struct uv_agent *a, uint64_t incarnation, struct node_want *ret)
 {
     const struct ledger_placement *p = ledger_find(&a->ledger, incarnation);
-    struct unit *unit;
-    struct err e;
 
     assert(p != NULL);
-    unit = uv_agent_unit_of(a, p, &e);
-    if (unit == NULL) {
-        log_error("%s: it cannot be run", e.text);
-        return false;
-    }
-    order_want(unit->order, incarnation, p->stop, ret);
-    return true;
+    uv_agent_unit_want(uv_agent_unit_of(a, p), p->stop, ret);
 }
 
 /* ---- whole sets ---- */
@@ -432,7 +424,7 @@ void uv_agent_link_set_end(struct uv_agent_link *l, const struct link_set_end *s
     p->sum = s->assigned;
     p->wants = xcalloc(a->ledger.n_placements + 1, sizeof(*p->wants));
     for (unsigned i = 0; i < a->ledger.n_placements; i++) {
-        p->n_wants += want_of(a, a->ledger.placements[i].incarnation, &p->wants[p->n_wants]);
+        want_of(a, a->ledger.placements[i].incarnation, &p->wants[p->n_wants++]);
     }
     uv_agent_link_stage_drop(l);
     log_info("the controller's set has %u placements", p->n_wants);
@@ -457,7 +449,7 @@ static void take_changed(struct uv_agent *a, const struct link_set_chunk *chunk,
     p->wants = xcalloc(chunk->n_placements + 1, sizeof(*p->wants));
     for (unsigned i = 0; i < chunk->n_placements; i++) {
         record_placement(a, &chunk->placements[i]);
-        p->n_wants += want_of(a, chunk->placements[i].incarnation, &p->wants[p->n_wants]);
+        want_of(a, chunk->placements[i].incarnation, &p->wants[p->n_wants++]);
     }
 }
 

@@ -50,9 +50,9 @@ static void on_durable(void *arg)
         gone = xcalloc(1, sizeof(*gone));
         *gone = c->incarnation;
         uv_agent_queue_assign(a, NULL, 0, gone, 1, false);
-    } else if (p != NULL && u != NULL && u->order != NULL) {
+    } else if (p != NULL && u != NULL) {
         want = xcalloc(1, sizeof(*want));
-        order_want(u->order, p->incarnation, p->stop, want);
+        uv_agent_unit_want(u, p->stop, want);
         uv_agent_queue_assign(a, want, 1, NULL, 0, false);
     }
     forget(c);
@@ -163,9 +163,7 @@ int uv_agent_add(struct uv_agent *a, const char *name, const void *container, si
     if (rc < 0) {
         return rc;
     }
-    if (uv_agent_unit_of(a, ledger_find(&a->ledger, incarnation), e) == NULL) {
-        return e->code;
-    }
+    (void)uv_agent_unit_of(a, ledger_find(&a->ledger, incarnation));
     commit(a, incarnation, false);
     *ret_incarnation = incarnation;
     return 0;

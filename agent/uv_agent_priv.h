@@ -58,7 +58,8 @@ struct unit {
     uint32_t slot;
     uint8_t revision[CODEC_JOURNAL_DIGEST];
     char image_digest[LEDGER_DIGEST_TEXT];
-    struct order *order; /* NULL: a stray, of which only remains are known */
+    struct order *order; /* NULL: a stray, of which only remains are known; or it is damaged */
+    char *damage;        /* why its document cannot be read; else NULL */
     struct attempt *attempts;
     enum health_state saved_health; /* as uv_agent_keep.c wrote it, of run `saved_run` */
     uint32_t saved_run;
@@ -142,9 +143,12 @@ struct attempt *uv_agent_attempt_add(struct unit *unit, struct node_of of);
 void uv_agent_attempt_free(struct attempt *at);
 void uv_agent_unit_drop(struct uv_agent *a, uint64_t incarnation);
 
-/* The unit of a placement of the ledger, made where missing. NULL: its document is damaged, and
- * `e` says how. */
-struct unit *uv_agent_unit_of(struct uv_agent *a, const struct ledger_placement *p, struct err *e);
+/* The unit of a placement of the ledger, made where missing. If its document cannot be read (a
+ * controller of another age wrote it), what runs goes on, and nothing new is started of it. */
+struct unit *uv_agent_unit_of(struct uv_agent *a, const struct ledger_placement *p);
+
+/* How the core shall have it. */
+void uv_agent_unit_want(const struct unit *unit, bool stop, struct node_want *ret);
 
 /* Applies to the ledger and puts into the journal's next batch. */
 int uv_agent_record(struct uv_agent *a, const struct journal_record *record, struct err *e);

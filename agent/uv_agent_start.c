@@ -221,7 +221,9 @@ void uv_agent_start_prepare(struct uv_agent *a, struct node_of of)
     int rc;
 
     if (u == NULL || u->order == NULL) {
-        uv_agent_queue_failed(a, NODE_PREPARE_FAILED, of, false, true, "its document is not known");
+        uv_agent_queue_failed(a, NODE_PREPARE_FAILED, of, false, true,
+                              u != NULL && u->damage != NULL ? u->damage
+                                                             : "its document is not known");
         return;
     }
     at = uv_agent_attempt_add(u, of);

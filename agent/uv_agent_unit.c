@@ -37,20 +37,25 @@ struct unit *uv_agent_unit_stray(struct uv_agent *a, uint64_t incarnation)
     return u != NULL ? u : add(a, incarnation);
 }
 
-struct unit *uv_agent_unit_of(struct uv_agent *a, const struct ledger_placement *p, struct err *e)
+static void read_order(struct unit *u, const struct ledger_placement *p)
 {
-    const struct ledger_revision *rev = ledger_revision(&a->ledger, p->revision);
-    struct unit *u = uv_agent_unit(a, p->incarnation);
-    struct order *order = NULL;
+    const struct ledger_revision *rev = ledger_revision(&u->agent->ledger, p->revision);
+    struct err e = {0};
 
-    if (u == NULL || u->order == NULL) {
-        if (order_decode(rev->container, rev->container_len, &order, e) < 0) {
-            (void)err_wrap(e, "%s/%s.%u", p->stack, p->service, (unsigned)p->slot);
-            return NULL;
-        }
-        u = uv_agent_unit_stray(a, p->incarnation);
-        u->order = order;
+    if (u->order != NULL || u->damage != NULL) {
+        return;
     }
+    if (order_decode(rev->container, rev->container_len, &u->order, &e) < 0) {
+        u->damage = xasprintf("its document cannot be read: %s", e.text);
+        log_error("%s/%s.%u: %s", p->stack, p->service, (unsigned)p->slot, u->damage);
+    }
+}
+
+struct unit *uv_agent_unit_of(struct uv_agent *a, const struct ledger_placement *p)
+{
+    struct unit *u = uv_agent_unit_stray(a, p->incarnation);
+
+    read_order(u, p);
     (void)snprintf(u->stack, sizeof(u->stack), "%s", p->stack);
     (void)snprintf(u->service, sizeof(u->service), "%s", p->service);
     u->slot = p->slot;
@@ -63,6 +68,16 @@ struct unit *uv_agent_unit_of(struct uv_agent *a, const struct ledger_placement 
     memcpy(u->revision, p->revision, sizeof(u->revision));
     (void)snprintf(u->image_digest, sizeof(u->image_digest), "%s", p->image_digest);
     return u;
+}
+
+void uv_agent_unit_want(const struct unit *u, bool stop, struct node_want *ret)
+{
+    if (u->order != NULL) {
+        order_want(u->order, u->incarnation, stop, ret);
+    } else {
+        *ret = (struct node_want){
+            .incarnation = u->incarnation, .stop = stop, .stop_grace_ms = ORDER_GRACE_DEFAULT_MS};
+    }
 }
 
 struct attempt *uv_agent_attempt(struct uv_agent *a, struct node_of of)
@@ -126,5 +141,6 @@ void uv_agent_unit_drop(struct uv_agent *a, uint64_t incarnation)
         uv_agent_attempt_free(u->attempts);
     }
     order_unref(u->order);
+    free(u->damage);
     free(u);
 }

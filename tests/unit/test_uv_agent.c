@@ -603,6 +603,35 @@ START_TEST(start_fails)
 }
 END_TEST
 
+/* Of a controller of another age, say: it is said why, and the agent starts all the same. */
+START_TEST(document_is_unreadable)
+{
+    const uint8_t digest[CODEC_JOURNAL_DIGEST] = {1};
+    struct journal_record revision = {.kind = JOURNAL_REVISION};
+    struct journal_record placement = {.kind = JOURNAL_PLACEMENT};
+
+    revision.u.revision.digest = digest;
+    revision.u.revision.container = "\x0a\x7f";
+    revision.u.revision.container_len = 2;
+    placement.u.placement = (struct journal_placement){.incarnation = 7,
+                                                       .stack = "shop",
+                                                       .service = "web",
+                                                       .slot = 1,
+                                                       .revision = digest,
+                                                       .image_digest = ""};
+    ck_assert_int_eq(uv_agent_record(agent, &revision, &e), 0);
+    ck_assert_int_eq(uv_agent_record(agent, &placement, &e), 0);
+    close_agent();
+    open_agent();
+    until(is_done);
+    ck_assert(!last.ended);
+    ck_assert_msg(strstr(last.reason, "its document cannot be read: container document: ") != NULL,
+                  "%s", last.reason);
+    ck_assert_uint_eq(starts, 0);
+    remove_and_check(7);
+}
+END_TEST
+
 START_TEST(stopped_and_killed)
 {
     uint64_t incarnation;
@@ -752,6 +781,7 @@ int main(void)
     tcase_add_test(tcase, image_comes_later);
     tcase_add_test(tcase, restarted);
     tcase_add_test(tcase, start_fails);
+    tcase_add_test(tcase, document_is_unreadable);
     tcase_add_test(tcase, stopped_and_killed);
     tcase_add_test(tcase, adopted);
     tcase_add_test(tcase, ended_meanwhile);
