@@ -291,6 +291,7 @@ void codec_api_inspect(const struct api_world *w, unsigned stack, int service, s
     m.status = codec_api_stack(&pool, w, stack, service);
     document_to(&pool, w, v.name, one.service, &m);
     add_all(&l, (int)stack, service);
+    m.now_unix_ms = w->now_unix_ms;
     inspect_containers(&l, &m);
     codec_api_emit(&m.base, out);
     free(l.items);

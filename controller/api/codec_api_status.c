@@ -7,6 +7,7 @@
 #include "spec.pb-c.h"
 
 #define PROBLEMS_MAX 100u
+#define NOTES_MAX    1u
 #define RESTARTS_BAD 3u /* so many, and it waits again: it will not come up by itself */
 
 static const Wherry__Spec__Service *spec_of(const struct api_world *w, const char *stack,
@@ -172,11 +173,21 @@ static void nodes_to(struct codec_api_pool *pool, const struct api_world *w, Whe
                                       v.name, v.placements));
         }
     }
+}
+
+/* What hosts lack is no problem of today: it is said once, and `wherry nodes` says it of each. */
+static void notes_to(struct codec_api_pool *pool, const struct api_world *w, Wherry__Api__Status *m)
+{
+    struct fleet_node_view v;
+    unsigned less = 0;
+
     for (unsigned i = 0; fleet_node_at(w->fleet, i, &v); i++) {
-        if (v.has_facts && v.facts.degraded[0] != '\0' && v.state == FLEET_NODE_STATE_READY) {
-            problem(m, codec_api_text(pool, "node %s isolates less than it should: %s", v.name,
-                                      v.facts.degraded));
-        }
+        less += v.has_facts && v.facts.degraded[0] != '\0' && v.state == FLEET_NODE_STATE_READY;
+    }
+    if (less > 0) {
+        m->notes[m->n_notes++] = codec_api_text(
+            pool, "%u of %u nodes %s less than %s could: see wherry nodes", less,
+            fleet_nodes(w->fleet), less == 1 ? "isolates" : "isolate", less == 1 ? "it" : "they");
     }
 }
 
@@ -218,6 +229,7 @@ void codec_api_status(const struct api_world *w, int stack, struct buf *out)
     m.cluster_id = hex;
     m.now_unix_ms = w->now_unix_ms;
     m.brake = brake;
+    m.notes = codec_api_alloc(&pool, NOTES_MAX, sizeof(char *));
     m.problems = codec_api_alloc(&pool, PROBLEMS_MAX, sizeof(char *));
     m.stacks = codec_api_alloc(&pool, fleet_stacks(w->fleet), sizeof(Wherry__Api__StackStatus *));
     for (unsigned i = 0; i < fleet_stacks(w->fleet); i++) {
@@ -227,6 +239,7 @@ void codec_api_status(const struct api_world *w, int stack, struct buf *out)
     }
     problem(&m, brake);
     nodes_to(&pool, w, &m);
+    notes_to(&pool, w, &m);
     services_to(&pool, &m, true);
     services_to(&pool, &m, false);
     codec_api_emit(&m.base, out);

@@ -46,7 +46,8 @@ static const struct clicommand rows[] = {
      cmd_events_run},
     {"inspect", "WHAT", 1, 1, CLICOMMAND_WORDS_CONTAINERS, 0,
      "everything about a stack, service, container, node or volume",
-     "WHAT is STACK, STACK/SERVICE or STACK/SERVICE.N; or else the name of a node or a volume.",
+     "WHAT is STACK, STACK/SERVICE or STACK/SERVICE.N; or else the name of a node or a volume.\n"
+     "Of a service or container also how its sandbox is: what is applied and what is not.",
      cmd_inspect_run},
     {"rm", "STACK[/SERVICE]", 1, 1, CLICOMMAND_WORDS_SERVICES, BIT(WAIT) | BIT(TIMEOUT),
      "remove a stack or one of its services",

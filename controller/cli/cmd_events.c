@@ -27,12 +27,32 @@ static void say_about(const json_t *event, struct buf *out)
     }
 }
 
+/* Whether the sentence names the node already, as a word of its own. */
+static bool names(const char *sentence, const char *node)
+{
+    static const char inner[] = "abcdefghijklmnopqrstuvwxyz0123456789.-_/";
+    size_t len = strlen(node);
+    const char *at = sentence;
+
+    if (len == 0) {
+        return true;
+    }
+    for (; (at = strstr(at, node)) != NULL; at++) {
+        bool begins = at == sentence || strchr(inner, at[-1]) == NULL;
+
+        if (begins && (at[len] == '\0' || strchr(inner, at[len]) == NULL)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int on_event(void *arg, const json_t *event, const char *text, struct err *e)
 {
     const struct cli *cli = arg;
     const char *node = reply_text(event, "node");
     const char *sentence = reply_text(event, "text");
-    bool new_node = strstr(sentence, node) == NULL; /* most sentences name it already */
+    bool new_node = !names(sentence, node); /* most do */
     auto_buf struct buf about = {0};
     char time[HUMANE_MAX];
 

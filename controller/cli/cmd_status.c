@@ -163,11 +163,21 @@ static void print_problems(const struct cli *cli, const json_t *status)
     }
 }
 
+static void print_notes(const struct cli *cli, const json_t *notes)
+{
+    for (size_t i = 0; i < json_array_size(notes); i++) {
+        const char *text = json_string_value(json_array_get(notes, i));
+
+        cli_print(cli, TERM_DIM, "%s", text != NULL ? text : "");
+    }
+}
+
 static void print_status(const struct cli *cli, const json_t *status)
 {
     const json_t *stacks = reply_list(status, "stacks");
 
     print_nodes(cli, status);
+    print_notes(cli, reply_list(status, "notes"));
     for (size_t i = 0; i < json_array_size(stacks); i++) {
         (void)fputc('\n', cli->out.file);
         print_stack(cli, json_array_get(stacks, i), reply_number(status, "now_unix_ms"));

@@ -8,6 +8,7 @@
 
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "common/imageref.h"
 #include "controller/cli/humane.h"
 #include "controller/cli/term.h"
 
@@ -41,8 +42,12 @@ static void put_number(const char *key, json_int_t value, struct buf *out)
 
 static void put_scalar(const char *key, const json_t *value, struct buf *out)
 {
+    bool is_image = strcmp(key, "image") == 0 || strcmp(key, "images") == 0;
+
     if (json_is_string(value)) {
-        term_escape(json_string_value(value), out);
+        const char *text = json_string_value(value);
+
+        term_escape(is_image ? imageref_short(text) : text, out);
     } else if (json_is_integer(value)) {
         put_number(key, json_integer_value(value), out);
     } else if (json_is_real(value)) {
@@ -74,7 +79,7 @@ static void put_key(const char *key, struct buf *out)
     term_escape(shown, out);
 }
 
-static void put_list(const json_t *list, unsigned indent, struct buf *out)
+static void put_list(const json_t *list, const char *key, unsigned indent, struct buf *out)
 {
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *value = json_array_get(list, i);
@@ -88,7 +93,7 @@ static void put_list(const json_t *list, unsigned indent, struct buf *out)
             continue;
         }
         buf_printf(out, "%*s- ", (int)indent, "");
-        put_scalar("", value, out);
+        put_scalar(key, value, out);
         buf_putc(out, '\n');
     }
 }
@@ -99,7 +104,7 @@ void printer_put(const json_t *object, unsigned indent, struct buf *out)
     json_t *value;
 
     if (json_is_array(object)) {
-        put_list(object, indent, out);
+        put_list(object, "", indent, out);
         return;
     }
     json_object_foreach((json_t *)(uintptr_t)object, key, value)
@@ -113,6 +118,10 @@ void printer_put(const json_t *object, unsigned indent, struct buf *out)
             continue;
         }
         buf_puts(out, ":\n");
-        printer_put(value, indent + STEP, out);
+        if (json_is_array(value)) {
+            put_list(value, key, indent + STEP, out);
+        } else {
+            printer_put(value, indent + STEP, out);
+        }
     }
 }
