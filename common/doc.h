@@ -62,10 +62,6 @@ void doc_to_json(const ProtobufCMessage *message, struct buf *out);
 /* Appends a JSON string with its quotes; invalid UTF-8 becomes U+FFFD. */
 void doc_json_string(struct buf *out, const char *text);
 
-/* Appends one line per difference, "path: old -> new", at most `max` lines. Both of one type. */
-void doc_diff(const ProtobufCMessage *from, const ProtobufCMessage *to, unsigned max,
-              struct buf *out);
-
 /* Name of an enum value as in JSON ("replicated", "tcp"), or "?". */
 const char *doc_enum_name(const ProtobufCEnumDescriptor *type, int value, char *scratch,
                           size_t scratch_len);

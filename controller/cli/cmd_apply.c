@@ -8,12 +8,27 @@
 #include "controller/cli/cmd.h"
 #include "controller/cli/codec_stack.h"
 #include "controller/cli/humane.h"
+#include "controller/cli/jsondiff.h"
 #include "controller/cli/project.h"
 #include "controller/cli/reply.h"
 #include "controller/cli/table.h"
 #include "controller/cli/waiting.h"
 
+#define DIFFERENCES_MAX 8u /* told of one service */
+
 /* ---- sending ---- */
+
+/* What is stored so far, to say what will have changed. None: it is new. */
+static void look_before(struct cli *cli, const struct doc *stack, struct client_reply *ret_reply)
+{
+    auto_buf struct buf path = {0};
+
+    buf_puts(&path, "/v1/stacks");
+    client_path_add(&path, codec_stack_name(stack));
+    if (!cli->options.quiet && !cli_wants_json(cli)) {
+        (void)client_get(cli->client, buf_text(&path), ret_reply, NULL);
+    }
+}
 
 static int send(struct cli *cli, const struct doc *stack, struct client_reply *ret_reply,
                 struct err *e)
@@ -77,13 +92,39 @@ static void print_changes(const struct cli *cli, const json_t *changes)
     }
 }
 
+/* Setting by setting, of the services that have changed. */
+static void print_differences(const struct cli *cli, const json_t *changes, const json_t *before,
+                              const struct doc *stack)
+{
+    auto_buf struct buf text = {0};
+    auto_buf struct buf out = {0};
+    json_t *after;
+
+    doc_to_json(stack->message, &text);
+    after = json_loadb(text.data, text.len, 0, NULL);
+    for (size_t i = 0; i < json_array_size(changes); i++) {
+        const json_t *one = json_array_get(changes, i);
+        const char *service = reply_text(one, "service");
+        const json_t *old = reply_find(reply_list(before, "services"), "name", service);
+        auto_free char *head = xasprintf("  %s: ", service);
+
+        if (old != NULL && strcmp(reply_text(one, "change"), "changed") == 0) {
+            jsondiff_put(old, reply_find(reply_list(after, "services"), "name", service), head,
+                         DIFFERENCES_MAX, &out);
+        }
+    }
+    json_decref(after);
+    (void)fputs(buf_text(&out), cli->out.file);
+}
+
 /* Same file, but something of an older one is still there. */
 static bool has_kept(const json_t *changes)
 {
     return reply_find(changes, "change", "kept") != NULL;
 }
 
-static void print_applied(const struct cli *cli, const json_t *applied)
+static void print_applied(const struct cli *cli, const json_t *applied, const json_t *before,
+                          const struct doc *stack)
 {
     const json_t *changes = reply_list(applied, "changes");
     const json_t *warnings = reply_list(applied, "warnings");
@@ -106,6 +147,7 @@ static void print_applied(const struct cli *cli, const json_t *applied)
     }
     if (!unchanged || has_kept(changes)) {
         print_changes(cli, changes);
+        print_differences(cli, changes, before, stack);
     }
     if (!unchanged && json_array_size(changes) > 1) {
         cli_say(cli, "names of services do not resolve in containers yet: services reach each "
@@ -159,17 +201,19 @@ int cmd_apply_run(struct cli *cli, struct err *e)
 {
     const struct clioptions *o = &cli->options;
     auto_compose struct compose_result file = {0};
+    auto_reply struct client_reply before = {0};
     auto_reply struct client_reply reply = {0};
     int rc = project_read(cli, &file, e);
 
     if (rc == 0) {
+        look_before(cli, &file.stack, &before);
         rc = send(cli, &file.stack, &reply, e);
     }
     if (rc != 0) {
         return rc;
     }
     if (!cli_print_json(cli, &reply)) {
-        print_applied(cli, reply.json);
+        print_applied(cli, reply.json, before.json, &file.stack);
     }
     if (!o->wait && o->timeout_ms == CLIOPTIONS_NOT_SET) {
         return 0;

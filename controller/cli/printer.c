@@ -40,7 +40,7 @@ static void put_number(const char *key, json_int_t value, struct buf *out)
     buf_puts(out, text);
 }
 
-static void put_scalar(const char *key, const json_t *value, struct buf *out)
+void printer_scalar(const char *key, const json_t *value, struct buf *out)
 {
     bool is_image = strcmp(key, "image") == 0 || strcmp(key, "images") == 0;
 
@@ -63,7 +63,7 @@ static bool is_nested(const json_t *value)
 }
 
 /* The unit has been said by the value. */
-static void put_key(const char *key, struct buf *out)
+void printer_key(const char *key, struct buf *out)
 {
     static const char *const ends[] = {"_unix_ms", "_bytes", "_millis", "_ms"};
     size_t len = strlen(key);
@@ -93,7 +93,7 @@ static void put_list(const json_t *list, const char *key, unsigned indent, struc
             continue;
         }
         buf_printf(out, "%*s- ", (int)indent, "");
-        put_scalar(key, value, out);
+        printer_scalar(key, value, out);
         buf_putc(out, '\n');
     }
 }
@@ -110,10 +110,10 @@ void printer_put(const json_t *object, unsigned indent, struct buf *out)
     json_object_foreach((json_t *)(uintptr_t)object, key, value)
     {
         buf_printf(out, "%*s", (int)indent, "");
-        put_key(key, out);
+        printer_key(key, out);
         if (!is_nested(value)) {
             buf_puts(out, ": ");
-            put_scalar(key, value, out);
+            printer_scalar(key, value, out);
             buf_putc(out, '\n');
             continue;
         }

@@ -9,6 +9,10 @@
 
 #include "common/buf.h"
 
+/* Appends one value, or a key without the unit that its value says. */
+void printer_scalar(const char *key, const json_t *value, struct buf *out);
+void printer_key(const char *key, struct buf *out);
+
 /* Appends the object's fields, each on lines that begin with `indent` spaces. */
 void printer_put(const json_t *object, unsigned indent, struct buf *out);
 

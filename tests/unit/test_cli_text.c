@@ -9,6 +9,7 @@
 
 #include "common/cleanup.h"
 #include "controller/cli/humane.h"
+#include "controller/cli/jsondiff.h"
 #include "controller/cli/printer.h"
 #include "controller/cli/progress.h"
 #include "controller/cli/reply.h"
@@ -309,6 +310,41 @@ START_TEST(objects_are_printed)
 }
 END_TEST
 
+START_TEST(differences_are_told)
+{
+    json_t *from =
+        json_loads("{\"name\": \"web\", \"container\": {\"image\": \"docker.io/shop/web:1\","
+                   "\"environment\": {\"A\": \"1\", \"B\": \"\\u001b\"}, \"command\":"
+                   "{\"arg\": [\"a\"]}, \"ports\": [{\"target\": 80}], \"limits\": "
+                   "{\"memory_bytes\": 1024}}, \"replicas\": 1}",
+                   0, NULL);
+    json_t *to =
+        json_loads("{\"name\": \"web\", \"container\": {\"image\": \"docker.io/shop/web:2\","
+                   "\"environment\": {\"A\": \"1\", \"C\": \"\"}, \"command\":"
+                   "{\"arg\": [\"a\", \"b\"]}, \"ports\": [{\"target\": 81}, {\"target\": 1}],"
+                   "\"init\": true}, \"replicas\": 3}",
+                   0, NULL);
+    auto_buf struct buf out = {0}, few = {0}, none = {0};
+
+    jsondiff_put(from, to, "w: ", 20, &out);
+    ck_assert_str_eq(buf_text(&out), "w: image: shop/web:1 -> shop/web:2\n"
+                                     "w: environment.B: \\x1b (gone)\n"
+                                     "w: environment.C: \"\" (new)\n"
+                                     "w: command.arg: [\"a\"] -> [\"a\",\"b\"]\n"
+                                     "w: ports[0].target: 80 -> 81\n"
+                                     "w: ports[1].target: 1 (new)\n"
+                                     "w: limits.memory: 1 KiB (gone)\n"
+                                     "w: init: yes (new)\n"
+                                     "w: replicas: 1 -> 3\n");
+    jsondiff_put(from, to, "", 1, &few);
+    ck_assert_str_eq(buf_text(&few), "image: shop/web:1 -> shop/web:2\nand more\n");
+    jsondiff_put(to, to, "", 9, &none);
+    ck_assert_uint_eq(none.len, 0);
+    json_decref(from);
+    json_decref(to);
+}
+END_TEST
+
 START_TEST(yaml_quotes_what_it_must)
 {
     static const char *const words[] = {"plain",
@@ -365,6 +401,7 @@ int main(void)
     tcase_add_test(t, progress_says_news_once);
     tcase_add_test(t, replies_default);
     tcase_add_test(t, objects_are_printed);
+    tcase_add_test(t, differences_are_told);
     tcase_add_test(t, yaml_quotes_what_it_must);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
