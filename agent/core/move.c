@@ -200,26 +200,35 @@ static void end(struct move_step *s, const struct node_exit *how, uint64_t ran_m
     follow(s, ran_ms, failed);
 }
 
+/* The run that had begun has left no record: nobody knows how it ended. */
+static void lose_run(struct move_step *s, bool boot_changed)
+{
+    struct node_container *c = s->c;
+
+    close_run(s);
+    c->exit = (struct node_exit){0};
+    c->ended = true;
+    c->ended_unix_ms = s->event->unix_ms;
+    reason_set(c, "%s", boot_changed ? "the host has restarted" : "its record is gone");
+}
+
 static void do_look(struct move_step *s)
 {
     struct node_container *c = s->c;
     bool boot_changed = s->event->type == NODE_LOOKED && s->event->u.looked.boot_changed;
+    bool lost = c->run_open;
 
+    if (lost) {
+        lose_run(s, boot_changed);
+    }
     if (c->budget.done || !is_wished(c)) {
         rest(s);
-        return;
-    }
-    if (c->run_open) {
-        close_run(s);
-        c->exit = (struct node_exit){0};
-        c->ended = true;
-        c->ended_unix_ms = s->event->unix_ms;
-        reason_set(c, "%s", boot_changed ? "the host has restarted" : "its record is gone");
+    } else if (lost) {
         follow(s, boot_changed ? UINT64_MAX : 0, true);
-        return;
+    } else {
+        wait_until(s, boot_changed ? 0 : c->budget.next_ms);
+        move_report(s);
     }
-    wait_until(s, boot_changed ? 0 : c->budget.next_ms);
-    move_report(s);
 }
 
 static void stop(struct move_step *s);
@@ -447,6 +456,9 @@ static void do_vanish(struct move_step *s)
 
 static void do_leave(struct move_step *s)
 {
+    if (s->c->run_open) {
+        close_run(s); /* remembered only: what is left of it is found and removed */
+    }
     rest(s);
 }
 
