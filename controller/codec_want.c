@@ -479,8 +479,8 @@ unsigned codec_want_warnings(const struct codec_want *want, char **ret_list, uns
     unsigned n = 0;
 
     if (m->n_services > 1 && n < max) {
-        ret_list[n++] = xstrdup("names of services do not resolve yet: a container cannot reach "
-                                "another service by its name");
+        ret_list[n++] = xstrdup("names of services do not resolve in containers yet: services "
+                                "reach each other by published ports");
     }
     return n;
 }

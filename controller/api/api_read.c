@@ -71,6 +71,31 @@ static bool logs_tail(struct api_call *call)
     return true;
 }
 
+struct sought {
+    uint32_t slot;
+    bool found;
+};
+
+static void seek_placement(void *arg, const struct fleet_placement_view *p)
+{
+    struct sought *s = arg;
+
+    s->found |= p->slot == s->slot;
+}
+
+/* Wanted, or still there. */
+static bool has_slot(const struct fleet *f, int stack, int service, uint32_t slot)
+{
+    struct sought s = {.slot = slot};
+    struct fleet_slot_view v;
+
+    for (unsigned i = 0; fleet_slot_at(f, (unsigned)stack, (unsigned)service, i, &v); i++) {
+        s.found |= v.number == slot;
+    }
+    fleet_service_each(f, (unsigned)stack, (unsigned)service, seek_placement, &s);
+    return s.found;
+}
+
 void api_read_logs(struct api_call *call)
 {
     struct api_logs *logs = &call->ret->logs;
@@ -87,6 +112,11 @@ void api_read_logs(struct api_call *call)
         !api_param_number(call, "slot", UINT32_MAX, 0, &slot) || !logs_tail(call) ||
         !api_param_number(call, "since", UINT64_MAX, 0, &logs->since_unix_ms) ||
         !api_param_flag(call, "follow", &logs->follow)) {
+        return;
+    }
+    if (slot > 0 && !has_slot(call->world->fleet, stack, service, (uint32_t)slot)) {
+        api_error(call->ret, "not_found", "service %s/%s has no container %u", of_stack, of_service,
+                  (unsigned)slot);
         return;
     }
     (void)snprintf(logs->stack, sizeof(logs->stack), "%s", of_stack);

@@ -85,6 +85,15 @@ void cli_print(const struct cli *cli, enum term_style style, const char *fmt, ..
     va_end(ap);
 }
 
+int cli_flush(const struct cli *cli, struct err *e)
+{
+    errno = 0;
+    if (fflush(cli->out.file) != 0 || ferror(cli->out.file) != 0) {
+        return err_set(e, errno != 0 ? errno : EIO, "write the output");
+    }
+    return 0;
+}
+
 static void add_number(struct buf *path, const char *key, uint64_t n)
 {
     char number[24];

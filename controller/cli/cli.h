@@ -49,6 +49,9 @@ void cli_say(const struct cli *cli, const char *fmt, ...) __attribute__((format(
 void cli_print(const struct cli *cli, enum term_style style, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Ends a piece of a stream: what was printed goes out now. What cannot be written ends it. */
+int cli_flush(const struct cli *cli, struct err *e);
+
 /* Appends follow=, since= and tail= to the path of a stream, as the options say. Returns 0, or
  * -E2BIG. */
 int cli_add_query(const struct cli *cli, struct buf *path, struct err *e);

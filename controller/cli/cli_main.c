@@ -48,6 +48,21 @@ static int print_help(const struct clicommand *row, FILE *file)
     return 0;
 }
 
+static bool asks_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+/* "wherry node --help" */
+static int print_group(const char *group)
+{
+    auto_buf struct buf out = {0};
+
+    clihelp_group(group, &out);
+    (void)fputs(buf_text(&out), stdout);
+    return 0;
+}
+
 /* With options, colours follow them. */
 static void init_terms(struct cli *cli)
 {
@@ -99,6 +114,9 @@ static int run(struct cli *cli, int argc, char **argv, const struct clicommand *
         (void)print_help(NULL, stderr);
         return err_say(e, E2BIG, "say what to do");
     }
+    if (argc - first == 2 && clicommand_is_group(argv[first]) && asks_help(argv[first + 1])) {
+        return print_group(argv[first]);
+    }
     rc = clicommand_find(argc - first, argv + first, ret_row, &words, e);
     if (rc < 0) {
         return rc;
@@ -123,7 +141,7 @@ int main(int argc, char **argv)
         print_error(&cli, rc, &e, row);
     }
     if (rc >= 0 && (fflush(stdout) != 0 || ferror(stdout) != 0)) {
-        (void)fprintf(stderr, "wherry: write the output: %s\n", strerror(errno));
+        (void)fprintf(stderr, "wherry: write the output: %s\n", strerror(errno != 0 ? errno : EIO));
         rc = CLI_SAID;
     }
     return cli_exit_code(rc);

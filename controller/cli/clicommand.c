@@ -101,6 +101,18 @@ static int matches(const struct clicommand *row, int argc, char **argv)
     return argc > 1 && strcmp(argv[1], second) == 0 ? 2 : 0;
 }
 
+bool clicommand_is_group(const char *word)
+{
+    size_t len = strlen(word);
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (strncmp(rows[i].name, word, len) == 0 && rows[i].name[len] == ' ') {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* "node" and "volume" alone: what may follow. */
 static int say_group(const char *group, const char *word, struct err *e)
 {

@@ -4,6 +4,7 @@
 
 /* The commands of `wherry`: one row each, from which parsing, help and completion are made. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,6 +44,9 @@ const struct clicommand *clicommand_rows(size_t *ret_n);
  * what is wrong and the nearest name. */
 int clicommand_find(int argc, char **argv, const struct clicommand **ret_row, int *ret_words,
                     struct err *e);
+
+/* Whether rows begin with this word and another one: "node", "volume". */
+bool clicommand_is_group(const char *word);
 
 /* Whether it takes this many arguments. Returns 0, or -E2BIG with the usage line. */
 int clicommand_check_args(const struct clicommand *row, int n, struct err *e);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "common/cleanup.h"
+#include "common/err.h"
 #include "controller/cli/clioptions.h"
 #include "controller/cli/term.h"
 
@@ -46,27 +48,43 @@ static void put_options(const char *title, uint32_t mask, struct buf *out)
     }
 }
 
-void clihelp_all(struct buf *out)
+/* Those that begin with `words`. */
+static void put_commands(const char *words, struct buf *out)
 {
     size_t n;
     const struct clicommand *rows = clicommand_rows(&n);
 
-    buf_puts(out, "usage: wherry COMMAND [options] [arguments]\n\n"
-                  "Runs the containers of a Compose file on several hosts.\n\ncommands:\n");
+    buf_puts(out, "\ncommands:\n");
     for (size_t i = 0; i < n; i++) {
         size_t from = out->len;
 
-        if (rows[i].help == NULL) {
+        if (rows[i].help == NULL || strncmp(rows[i].name, words, strlen(words)) != 0) {
             continue;
         }
         buf_printf(out, "  %s", rows[i].name);
         tab(out, from, COMMAND_COLUMN);
         buf_printf(out, "%s\n", rows[i].help);
     }
+}
+
+void clihelp_all(struct buf *out)
+{
+    buf_puts(out, "usage: wherry COMMAND [options] [arguments]\n\n"
+                  "Runs the containers of a Compose file on several hosts.\n");
+    put_commands("", out);
     put_options("options of every command", CLIOPTIONS_GLOBAL, out);
     buf_puts(out, "\nexit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 conflict, "
                   "124 timed out\n"
                   "`wherry help COMMAND` tells more. Begin with `wherry apply -f compose.yaml`.\n");
+}
+
+void clihelp_group(const char *group, struct buf *out)
+{
+    auto_free char *words = xasprintf("%s ", group);
+
+    buf_printf(out, "usage: wherry %s COMMAND [options] [arguments]\n", group);
+    put_commands(words, out);
+    buf_printf(out, "\n`wherry help %s COMMAND` tells more.\n", group);
 }
 
 void clihelp_command(const struct clicommand *row, struct buf *out)

@@ -8,6 +8,8 @@
 #include "controller/cli/clicommand.h"
 
 void clihelp_all(struct buf *out);
+/* The commands whose names begin with this word. */
+void clihelp_group(const char *group, struct buf *out);
 void clihelp_command(const struct clicommand *row, struct buf *out);
 
 #endif

@@ -63,9 +63,13 @@ static int set_count(const struct clioptions_row *row, const char *value, uint64
 {
     size_t digits = strspn(value, "0123456789");
 
+    if (strcmp(value, "all") == 0) {
+        *ret = CLIOPTIONS_NOT_SET;
+        return 0;
+    }
     if (digits == 0 || digits > COUNT_DIGITS || value[digits] != '\0') {
-        return err_say(e, E2BIG, "--%s: '%s' is not a number from 0 to 999999999", row->name,
-                       value);
+        return err_say(e, E2BIG, "--%s: '%s' is neither a number from 0 to 999999999 nor all",
+                       row->name, value);
     }
     *ret = strtoull(value, NULL, 10);
     return 0;

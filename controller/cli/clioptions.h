@@ -53,7 +53,7 @@ enum clioptions_kind {
     X(TIMEOUT, "timeout", 0, "TIME", DURATION, timeout_ms,                                         \
       "wait no longer than this (90s, 10m), then exit with 124; implies --wait")                   \
     X(FOLLOW, "follow", 'f', NULL, SWITCH, follow, "go on as more comes, until interrupted")       \
-    X(TAIL, "tail", 'n', "N", COUNT, tail, "only the last N lines of each container")              \
+    X(TAIL, "tail", 'n', "N", COUNT, tail, "only the last N lines of each container, or all")              \
     X(SINCE, "since", 0, "TIME", TEXT, since,                                                      \
       "only what is younger: 10m, 1h30m, 2026-11-24T20:00:00Z")
 

@@ -130,7 +130,7 @@ static void print_applied(const struct cli *cli, const json_t *applied, const js
     const json_t *warnings = reply_list(applied, "warnings");
     bool unchanged = strcmp(reply_text(applied, "result"), "unchanged") == 0;
 
-    for (size_t i = 0; i < json_array_size(warnings); i++) {
+    for (size_t i = 0; !unchanged && i < json_array_size(warnings); i++) {
         const char *text = json_string_value(json_array_get(warnings, i));
 
         cli_say(cli, "warning: %s", text != NULL ? text : "");
@@ -148,10 +148,6 @@ static void print_applied(const struct cli *cli, const json_t *applied, const js
     if (!unchanged || has_kept(changes)) {
         print_changes(cli, changes);
         print_differences(cli, changes, before, stack);
-    }
-    if (!unchanged && json_array_size(changes) > 1) {
-        cli_say(cli, "names of services do not resolve in containers yet: services reach each "
-                     "other by published ports");
     }
     (void)fflush(cli->out.file); /* before the progress */
 }

@@ -56,18 +56,16 @@ static int on_event(void *arg, const json_t *event, const char *text, struct err
     auto_buf struct buf about = {0};
     char time[HUMANE_MAX];
 
-    (void)e;
     if (cli_wants_json(cli)) {
         (void)fprintf(cli->out.file, "%s\n", text);
     } else {
         humane_clock(reply_number(event, "time_unix_ms"), time);
         say_about(event, &about);
-        cli_print(cli, TERM_PLAIN, "%s  %-*s %-*s %s%s%s", time, WHAT_COLUMNS,
+        cli_print(cli, TERM_PLAIN, "%s  %-*s %-*s %s%s%s%s", time, WHAT_COLUMNS,
                   reply_text(event, "what"), ABOUT_COLUMNS, buf_text(&about), sentence,
-                  new_node ? " on " : "", new_node ? node : "");
+                  new_node ? " (on " : "", new_node ? node : "", new_node ? ")" : "");
     }
-    (void)fflush(cli->out.file);
-    return 0;
+    return cli_flush(cli, e);
 }
 
 int cmd_events_run(struct cli *cli, struct err *e)

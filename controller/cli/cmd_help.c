@@ -17,6 +17,8 @@ int cmd_help_run(struct cli *cli, struct err *e)
 
     if (cli->n_args == 0) {
         clihelp_all(&out);
+    } else if (cli->n_args == 1 && clicommand_is_group(cli->args[0])) {
+        clihelp_group(cli->args[0], &out);
     } else {
         rc = clicommand_find(cli->n_args, cli->args, &row, &words, e);
     }

@@ -84,7 +84,6 @@ static int on_line(void *arg, const json_t *line, const char *text, struct err *
     struct logs *logs = arg;
     const char *error = reply_text(line, "error");
 
-    (void)e;
     if (cli_wants_json(logs->cli)) {
         (void)fprintf(logs->cli->out.file, "%s\n", text);
     } else if (error[0] == '\0') {
@@ -93,8 +92,7 @@ static int on_line(void *arg, const json_t *line, const char *text, struct err *
         cli_say(logs->cli, "%s: %s", reply_text(line, "container"), error);
     }
     logs->failed += error[0] != '\0';
-    (void)fflush(logs->cli->out.file);
-    return 0;
+    return cli_flush(logs->cli, e);
 }
 
 /* ---- which streams ---- */

@@ -97,6 +97,20 @@ static void put_number(struct table *t, uint64_t n, uint64_t wanted)
     table_putf(t, n < wanted ? TERM_WARN : TERM_PLAIN, "%" PRIu64, n);
 }
 
+#define DIGITS_SHOWN 12 /* of a digest: as much as anybody compares by eye */
+
+static void put_image(struct table *t, const char *image)
+{
+    const char *name = imageref_short(image);
+    const char *digest = strstr(name, "sha256:");
+
+    if (digest == NULL) {
+        table_put(t, TERM_PLAIN, name);
+    } else {
+        table_putf(t, TERM_PLAIN, "%.*s", (int)(digest - name + 7 + DIGITS_SHOWN), name);
+    }
+}
+
 static void put_service(struct table *t, const json_t *service)
 {
     uint64_t wanted = reply_number(service, "wanted");
@@ -107,7 +121,7 @@ static void put_service(struct table *t, const json_t *service)
 
     reply_ports(reply_list(service, "ports"), &ports);
     table_putf(t, TERM_PLAIN, "  %s", reply_text(service, "name"));
-    table_put(t, TERM_PLAIN, imageref_short(reply_text(service, "image")));
+    put_image(t, reply_text(service, "image"));
     put_number(t, wanted, 0);
     put_number(t, reply_number(service, "running"), expected);
     if (reply_flag(service, "has_probe")) {

@@ -253,8 +253,9 @@ void apply_delete(struct fleet *f, const struct fleet_event *e)
         }
     }
     delete_from(f, stack, only, &r, &containers);
-    a = emit_reply(f, e->u.del.request, FLEET_OK, "stack %s: %u service%s with %u container%s removed",
-                   stack->name, r.n, r.n == 1 ? "" : "s", containers, containers == 1 ? "" : "s");
+    a = emit_reply(f, e->u.del.request, FLEET_OK,
+                   "stack %s: %u service%s with %u container%s removed", stack->name, r.n,
+                   r.n == 1 ? "" : "s", containers, containers == 1 ? "" : "s");
     a->lines = r.lines;
     a->n_lines = r.n;
     emit_happened(f, FLEET_HAPPENED_DELETED, stack->name, only != NULL ? only->name : NULL, 0, NULL,
@@ -277,9 +278,10 @@ void apply_forget(struct fleet *f, const struct fleet_event *e)
     users = b->node->state == FLEET_NODE_STATE_LOST ? 0 : tables_users(b);
     if (users > 0) {
         (void)emit_reply(f, e->u.forget.request, FLEET_CONFLICT,
-                         "volume %s on %s is used by %u containers: remove them first, or say "
+                         "volume %s on %s is used by %u container%s: remove %s first, or say "
                          "`wherry node lost %s` if that node will not come back",
-                         b->name, b->node->name, users, b->node->name);
+                         b->name, b->node->name, users, users == 1 ? "" : "s",
+                         users == 1 ? "it" : "them", b->node->name);
         return;
     }
     (void)emit_reply(f, e->u.forget.request, FLEET_OK, "volume %s on %s is forgotten", b->name,

@@ -283,7 +283,13 @@ def applies(w):
     out = w.apply(SMALL)
     assert out.returncode == 0 and out.stdout == "small: unchanged (revision 1)\n", out
     out = w.apply("services:\n  api:\n    image: shop/api:1\n")
-    assert "kept" in out.stdout and "remove with --prune" in out.stdout and hint in out.stderr, out
+    assert "kept" in out.stdout and "remove with --prune" in out.stdout, out
+    two = "name: two\nservices:\n  a: {image: x}\n  b: {image: x}\n"
+    assert w.run("apply", "-f", "-", stdin=two).stderr.count(hint) == 1
+    assert hint not in w.run("apply", "-f", "-", stdin=two).stderr, "said again of a file that changes nothing"
+    out = w.run("apply", "-f", "-", stdin=two.replace("image: x", "image: y", 1))
+    assert "a: image: x:latest -> y:latest" in out.stdout, out
+    w.ok("rm", "two")
     out = w.apply("services:\n  api:\n    image: shop/api:2\n", "--prune")
     assert "removed" in out.stdout and "kept" not in out.stdout, out
     assert w.apply(SMALL, "-q").stdout == ""
@@ -303,6 +309,15 @@ def shows(w):
     assert w.ok("ps", "-q").split() == [c["name"] for c in json.loads(w.ok("ps", "-o", "json"))["containers"]]
     assert "small/web" in w.ok("__words", "services").split()
     assert "name: small/web.1" in w.ok("inspect", "small/web.1")
+    inspect = w.ok("inspect", "small")
+    assert "image: shop/api:2" in inspect and "CONTAINER" in inspect and "docker.io" not in inspect, inspect
+    for words in (("node", "--help"), ("help", "volume"), ("volume", "-h")):
+        assert "usage: wherry " + (words[0] if words[0] != "help" else "volume") + " COMMAND" in w.ok(*words)
+    w.fails(3, "small/web has no container 77", "logs", "small/web.77")
+    with open("/dev/full", "w", encoding="ascii") as full:
+        out = subprocess.run([w.wherry, "status"], stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+                             env={**os.environ, "WHERRY_SOCKET": w.socket})
+    assert out.returncode == 1 and "write the output: No space left" in out.stderr, out
     assert "stack.applied" in w.ok("events") and "stack.applied" in w.ok("events", "small")
     for line in w.ok("events", "-o", "json").splitlines():
         json.loads(line)
