@@ -62,6 +62,17 @@ static Wherry__Spec__KeyValue *find_pair(const struct pairs *p, const char *key)
     return NULL;
 }
 
+/* Said once of the whole, not of each that is too many. */
+static bool is_short(struct compose_reader *r, const struct compose_at *at,
+                     const struct compose_node *node, size_t n)
+{
+    if (n <= DOC_REPEATED_MAX) {
+        return true;
+    }
+    compose_reader_fail(r, at, node, "has %zu elements (allowed: at most %d)", n, DOC_REPEATED_MAX);
+    return false;
+}
+
 /* `value` NULL: only the key was given. */
 static void add_pair(const struct pairs *p, const struct compose_at *at,
                      const struct compose_node *node, const char *key, const char *value)
@@ -80,10 +91,6 @@ static void add_pair(const struct pairs *p, const struct compose_at *at,
                                 "%.100s has no value here: the container does not get it", key);
             return;
         }
-    }
-    if (*p->n >= DOC_REPEATED_MAX) {
-        compose_reader_fail(p->r, at, node, "is one too many (allowed: %d)", DOC_REPEATED_MAX);
-        return;
     }
     if (value != NULL && strlen(value) > DOC_LONG_MAX) {
         compose_reader_fail(p->r, at, node, "has %zu bytes (allowed: %d)", strlen(value),
@@ -148,6 +155,9 @@ static void read_pairs(struct compose_reader *r, const struct compose_row *row,
 
     compose_list_of(r, message, row->field, &array, &p.n);
     p.array = array;
+    if (!is_short(r, at, node, node->n)) {
+        return;
+    }
     if (node->kind == COMPOSE_LIST) {
         read_pair_list(&p, at, node);
     } else if (compose_reader_is_map_or_list(r, at, node)) {
@@ -171,14 +181,9 @@ void compose_list_labels(struct compose_reader *r, const struct compose_row *row
 
 /* ---- commands ---- */
 
-static void push_word(struct compose_reader *r, const struct compose_at *at,
-                      const struct compose_node *node, Wherry__Spec__Argv *argv, const char *text)
+static void push_word(struct compose_reader *r, Wherry__Spec__Argv *argv, const char *text)
 {
-    if (argv->n_arg == DOC_REPEATED_MAX) {
-        compose_reader_fail(r, at, node, "is one word too many (allowed: %d)", DOC_REPEATED_MAX);
-    } else if (argv->n_arg < DOC_REPEATED_MAX) {
-        compose_reader_push(r, &argv->arg, &argv->n_arg, compose_reader_copy(r, text));
-    }
+    compose_reader_push(r, &argv->arg, &argv->n_arg, compose_reader_copy(r, text));
 }
 
 static void split_text(struct compose_reader *r, const struct compose_at *at,
@@ -191,8 +196,8 @@ static void split_text(struct compose_reader *r, const struct compose_at *at,
         compose_reader_fail(r, at, node, "%s", e.text);
         return;
     }
-    for (size_t i = 0; i < words.n; i++) {
-        push_word(r, at, node, argv, words.word[i]);
+    for (size_t i = 0; is_short(r, at, node, words.n) && i < words.n; i++) {
+        push_word(r, argv, words.word[i]);
     }
     compose_value_words_free(&words);
 }
@@ -219,13 +224,13 @@ void compose_list_argv(struct compose_reader *r, const struct compose_row *row,
         split_text(r, up, node, argv);
         return;
     }
-    for (unsigned i = 0; i < node->n; i++) {
+    for (unsigned i = 0; is_short(r, up, node, node->n) && i < node->n; i++) {
         const struct compose_at at = {.up = up, .index = i};
         const struct compose_node *element = node->entries[i].value;
         const char *text = element->broken ? NULL : compose_reader_text(r, &at, element);
 
         if (text != NULL) {
-            push_word(r, &at, element, argv, text);
+            push_word(r, argv, text);
         }
     }
 }

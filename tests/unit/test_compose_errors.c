@@ -200,6 +200,29 @@ START_TEST(limits_of_json)
 }
 END_TEST
 
+/* What is too long is said once, and not of each element. */
+START_TEST(too_many)
+{
+    auto_buf struct buf text = {0};
+    auto_free char *said = NULL;
+
+    buf_puts(&text, "services:\n  a:\n    image: b\n    command: [x");
+    for (unsigned i = 0; i < 1100; i++) {
+        buf_puts(&text, ",x");
+    }
+    buf_puts(&text, "]\n    labels:\n");
+    for (unsigned i = 0; i < 1100; i++) {
+        buf_printf(&text, "      l%u: x\n", i);
+    }
+    said = compose_case_errors(buf_text(&text));
+    ck_assert_ptr_nonnull(
+        strstr(said, "services.a.command: has 1101 elements (allowed: at most 1024)\n"));
+    ck_assert_ptr_nonnull(
+        strstr(said, "services.a.labels: has 1100 elements (allowed: at most 1024)\n"));
+    ck_assert_ptr_null(strstr(said, "more"));
+}
+END_TEST
+
 /* Each limit holds, and quickly: a hostile file costs no more than its length. */
 START_TEST(limits)
 {
@@ -252,6 +275,7 @@ int main(void)
     tcase_add_test(said, strict);
     tcase_add_test(said, structured);
     tcase_add_test(said, json);
+    tcase_add_test(said, too_many);
     tcase_add_test(said, limits);
     tcase_add_test(said, limits_of_json);
     suite_add_tcase(suite, said);
