@@ -21,7 +21,7 @@
 #define FLEET_ORPHANS_MAX  8192u /* of one node */
 
 #define FLEET_MEMORY_DEFAULT (64ull << 20)
-#define FLEET_PIDS_DEFAULT   1024ull
+#define FLEET_PIDS_DEFAULT   64ull
 
 enum fleet_mode { FLEET_REPLICATED, FLEET_GLOBAL, FLEET_JOB, FLEET_GLOBAL_JOB };
 enum fleet_strategy { FLEET_SPREAD, FLEET_BINPACK };
@@ -47,7 +47,7 @@ struct fleet_volume_use {
 
 /* What one replica takes on a node. */
 struct fleet_ask {
-    struct fleet_reserve reserve; /* memory 0: 64 MiB; pids 0: 1024 */
+    struct fleet_reserve reserve; /* memory 0: 64 MiB; pids 0: 64 */
     const struct fleet_port *ports;
     unsigned n_ports;
     const struct fleet_volume_use *volumes; /* named volumes only */
