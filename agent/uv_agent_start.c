@@ -93,7 +93,7 @@ static int make_log_dir(const struct unit *u, struct err *e)
     return fd < 0 ? fd : 0;
 }
 
-/* As the document says, else "web-3": valid as a host name, because names are. */
+/* As the document says, else "web-3": valid as a host name, because names are, and not longer. */
 static void host_name(const struct unit *u, char *ret, size_t size)
 {
     const char *asked = u->order != NULL ? order_hostname(u->order) : "";
@@ -101,7 +101,9 @@ static void host_name(const struct unit *u, char *ret, size_t size)
     if (asked[0] != '\0') {
         (void)snprintf(ret, size, "%s", asked);
     } else if (u->slot > 0) {
-        (void)snprintf(ret, size, "%s-%u", u->service, (unsigned)u->slot);
+        int digits = snprintf(NULL, 0, "-%u", (unsigned)u->slot);
+
+        (void)snprintf(ret, size, "%.*s-%u", NAME_MAX_LEN - digits, u->service, (unsigned)u->slot);
     } else {
         (void)snprintf(ret, size, "%s", u->service[0] != '\0' ? u->service : u->name);
     }
