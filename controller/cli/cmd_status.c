@@ -157,9 +157,12 @@ static void print_stack(const struct cli *cli, const json_t *stack, uint64_t now
 
 /* ---- all of it ---- */
 
+#define PROBLEMS_SHOWN 20u
+
 static void print_problems(const struct cli *cli, const json_t *status)
 {
     const json_t *problems = reply_list(status, "problems");
+    size_t n = json_array_size(problems);
     const char *brake = reply_text(status, "brake");
 
     if (brake[0] == '\0' && json_array_size(problems) == 0) {
@@ -170,10 +173,13 @@ static void print_problems(const struct cli *cli, const json_t *status)
     if (brake[0] != '\0') {
         cli_print(cli, TERM_BAD, "  %s", brake);
     }
-    for (size_t i = 0; i < json_array_size(problems); i++) {
+    for (size_t i = 0; i < n && i < PROBLEMS_SHOWN; i++) {
         const char *text = json_string_value(json_array_get(problems, i));
 
         cli_print(cli, TERM_PLAIN, "  %s", text != NULL ? text : "");
+    }
+    if (n > PROBLEMS_SHOWN) {
+        cli_print(cli, TERM_PLAIN, "  and more: wherry ps says it of each container");
     }
 }
 

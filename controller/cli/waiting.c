@@ -129,16 +129,19 @@ static size_t make_rows(const struct waiting *w, const json_t *status,
 
 /* ---- how it ends ---- */
 
+#define REST_MAX 5u /* services named */
+
 /* "web 3/4 (…); store 0/1 (…)": what is not done. */
 static void say_rest(const struct waiting *w, const json_t *status, struct buf *out)
 {
     auto_free struct progress_row *rows = NULL;
     size_t n = make_rows(w, status, &rows);
+    unsigned said = 0;
 
     for (size_t i = 0; i < n; i++) {
         const json_t *service = service_of(stack_of(w, status), rows[i].name);
 
-        if (rows[i].style == TERM_GOOD) {
+        if (rows[i].style == TERM_GOOD || said++ >= REST_MAX) {
             continue;
         }
         buf_printf(out, "%s%s", out->len > 0 ? "; " : "", rows[i].name);
@@ -148,6 +151,9 @@ static void say_rest(const struct waiting *w, const json_t *status, struct buf *
         if (reply_text(service, "why")[0] != '\0') {
             buf_printf(out, " (%s)", reply_text(service, "why"));
         }
+    }
+    if (said > REST_MAX) {
+        buf_printf(out, "; and %u more", said - REST_MAX);
     }
 }
 
