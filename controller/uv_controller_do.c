@@ -28,7 +28,8 @@ static void do_refuse(struct uv_controller *c, struct fleet_action *a)
 {
     static const enum link_refusal codes[] = {[FLEET_REFUSE_NAME] = LINK_REFUSE_NAME,
                                               [FLEET_REFUSE_STALE] = LINK_REFUSE_STALE,
-                                              [FLEET_REFUSE_FULL] = LINK_REFUSE_BUSY};
+                                              [FLEET_REFUSE_FULL] = LINK_REFUSE_BUSY,
+                                              [FLEET_REFUSE_LOST] = LINK_REFUSE_BUSY};
 
     assert((size_t)a->refusal < ARRAY_LEN(codes));
     log_warn("a node is refused: %s", a->text);

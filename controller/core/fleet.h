@@ -178,7 +178,8 @@ enum fleet_action_type {
 enum fleet_refusal {
     FLEET_REFUSE_NAME,  /* another node has this name */
     FLEET_REFUSE_STALE, /* it has seen more than this controller */
-    FLEET_REFUSE_FULL   /* no address block, or too many nodes */
+    FLEET_REFUSE_FULL,  /* no address block, or too many nodes */
+    FLEET_REFUSE_LOST   /* it was given up while it had a session: it greets anew */
 };
 
 enum fleet_result {

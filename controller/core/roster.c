@@ -270,19 +270,26 @@ void roster_hello(struct fleet *f, const struct fleet_event *e)
 
 /* ---- given up ---- */
 
+/* A silent node may still have its session; what comes of it later must not make it ready behind
+ * the store's back, so it ends here. */
 static void give_up(struct fleet *f, struct node *node)
 {
+    if (node->connected) {
+        emit_refuse(f, node->id, FLEET_REFUSE_LOST,
+                    "node %s was silent and an operator has said that it is lost: it greets anew",
+                    node->name);
+    }
     node->state = FLEET_NODE_STATE_LOST;
     node->since_unix_ms = f->unix_ms;
-    node->settled = node->braked = false;
+    node->connected = node->settled = node->reporting = node->braked = false;
     f->brake_look = true;
     emit_put_node(f, node);
     silence_mark(f, node);
     tables_globals_dirty(f);
     tables_wake(f);
     emit_happened(f, FLEET_HAPPENED_NODE_LOST, NULL, NULL, 0, node->name,
-                  "an operator says that node %s is lost: its %u containers are replaced",
-                  node->name, node->n_placements);
+                  "an operator says that node %s is lost: its %u container%s replaced", node->name,
+                  node->n_placements, node->n_placements == 1 ? " is" : "s are");
 }
 
 void roster_lost(struct fleet *f, const struct fleet_event *e)

@@ -200,6 +200,22 @@ def host_disappears(c):
     return f"replaced after {took:.1f} s"
 
 
+def given_up_and_back(c):
+    """An operator gives a silent host up; it is back, and a controller that starts anew knows it too."""
+    b = c.hosts["b"]
+    b.link(False)
+    until("b is unknown", lambda: c.nodes()["b"]["state"] == "unknown")
+    c.wherry("node", "lost", "b")
+    b.link(True)
+    until("b is ready, the surplus has stopped", lambda: c.nodes()["b"]["state"] == "ready" and len(c.ps("shop")) == 8 and all_well(c), timeout=60)
+    before = pids(c, "shop")
+    c.controller.kill()
+    c.controller.start()
+    until("all nodes are ready", lambda: c.ready() == 3, timeout=30)
+    assert not [e for e in c.wherry("events", "-o", "json").stdout.splitlines() if '"stopping"' in e], "the node was lost in the store"
+    until("nothing has changed", lambda: all_well(c) and pids(c, "shop") == before)
+
+
 def volume_keeps_data(c):
     starts = lambda: c.wherry("logs", "shop/store").stdout.count("store: start number")  # noqa: E731
     before = starts()
@@ -359,7 +375,7 @@ def removes(c):
     until("the volume's data is gone", lambda: not os.path.exists(os.path.join(c.hosts["b"].state, "volumes", "shop_data")))
 
 
-TESTS = [applies, published, reaches_out, twice, shows, one_at_a_time, agent_dies, controller_dies, stalls, host_disappears, volume_keeps_data,
+TESTS = [applies, published, reaches_out, twice, shows, one_at_a_time, agent_dies, controller_dies, stalls, host_disappears, given_up_and_back, volume_keeps_data,
          empty_store, older_store, ends_in_many_ways, asks_too_much, wrong_specs, second_daemons, talks_nonsense, removes]
 
 
