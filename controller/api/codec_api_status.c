@@ -169,8 +169,9 @@ static void nodes_to(struct codec_api_pool *pool, const struct api_world *w, Whe
     for (unsigned i = 0; fleet_node_at(w->fleet, i, &v); i++) {
         count_node(&v, m);
         if (v.state == FLEET_NODE_STATE_UNKNOWN) {
-            problem(m, codec_api_text(pool, "node %s is silent; %u containers there are unknown",
-                                      v.name, v.placements));
+            problem(m, codec_api_text(pool, "node %s is silent; %u container%s there %s unknown",
+                                      v.name, v.placements, v.placements == 1 ? "" : "s",
+                                      v.placements == 1 ? "is" : "are"));
         }
     }
 }

@@ -163,20 +163,18 @@ static void print_problems(const struct cli *cli, const json_t *status)
 {
     const json_t *problems = reply_list(status, "problems");
     size_t n = json_array_size(problems);
-    const char *brake = reply_text(status, "brake");
+    const char *brake = reply_text(status, "brake"); /* among the problems too */
 
-    if (brake[0] == '\0' && json_array_size(problems) == 0) {
+    if (n == 0) {
         cli_print(cli, TERM_GOOD, "everything is as wanted");
         return;
     }
     cli_print(cli, TERM_BOLD, "what is wrong");
-    if (brake[0] != '\0') {
-        cli_print(cli, TERM_BAD, "  %s", brake);
-    }
     for (size_t i = 0; i < n && i < PROBLEMS_SHOWN; i++) {
         const char *text = json_string_value(json_array_get(problems, i));
 
-        cli_print(cli, TERM_PLAIN, "  %s", text != NULL ? text : "");
+        text = text != NULL ? text : "";
+        cli_print(cli, strcmp(text, brake) == 0 ? TERM_BAD : TERM_PLAIN, "  %s", text);
     }
     if (n > PROBLEMS_SHOWN) {
         cli_print(cli, TERM_PLAIN, "  and more: wherry ps says it of each container");
