@@ -57,13 +57,22 @@ static uint64_t min64(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* A report waits for the wire too; on_writable goes on. If it were due before that, the timer would
+ * run again and again without a poll in between, and the wire would never be. */
+static uint64_t report_due(const struct uv_agent_link *l)
+{
+    bool some = l->n_dirty > 0 || l->n_gone > 0;
+
+    return some && uv_wire_is_writable(&l->wire) ? l->report_ms : UINT64_MAX;
+}
+
 static uint64_t due(const struct uv_agent_link *l)
 {
     uint64_t at = min64(l->dial_ms, l->greet_ms);
 
     if (l->state == LINK_STATE_READY) {
         at = min64(at, min64(l->beat_ms, l->heard_ms + silent_ms(l)));
-        at = l->n_dirty > 0 || l->n_gone > 0 ? min64(at, l->report_ms) : at;
+        at = min64(at, report_due(l));
         at = min64(at, l->logs_ms);
     }
     return at;
@@ -354,6 +363,7 @@ static void on_writable(struct uv_wire *wire)
         l->hello_due = true;
     }
     uv_agent_link_next(l);
+    uv_agent_link_arm(l);
 }
 
 static const struct uv_wire_events wire_events = {

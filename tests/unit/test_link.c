@@ -989,6 +989,28 @@ START_TEST(agent_runs_what_it_is_told)
 }
 END_TEST
 
+/* A report that is due while the wire is still writing: the loop goes on, and so does the report.
+ */
+START_TEST(busy_wire_is_waited_for)
+{
+    struct uv_agent_link *l;
+
+    join_and_run(1);
+    turns_ms(100);
+    l = agent->link;
+    ck_assert(uv_wire_is_writable(&l->wire));
+    l->wire.writing = true;
+    l->report_ms = 0;
+    uv_agent_link_report(agent, agent->ledger.placements[0].incarnation, false);
+    ck_assert_uint_eq(l->n_dirty, 1);
+    turns_ms(50); /* it comes back: no timer keeps the loop from polling */
+    ck_assert_uint_eq(l->n_dirty, 1);
+    l->wire.writing = false;
+    uv_wire_poke(&l->wire);
+    UNTIL(l->n_dirty == 0);
+}
+END_TEST
+
 START_TEST(reconnect_moves_nothing)
 {
     unsigned before;
@@ -1141,6 +1163,7 @@ int main(void)
     tcase_add_checked_fixture(real, setup, teardown);
     tcase_set_timeout(real, 40);
     tcase_add_test(real, agent_runs_what_it_is_told);
+    tcase_add_test(real, busy_wire_is_waited_for);
     tcase_add_test(real, reconnect_moves_nothing);
     tcase_add_test(real, restarted_agent_knows_its_assignments);
     tcase_add_test(real, empty_store_stops_nothing);
