@@ -411,7 +411,7 @@ static void arm(struct uv_worker *w)
         due = now;
     }
     if (due != UINT64_MAX && !uv_is_closing((uv_handle_t *)&w->timer)) {
-        (void)uv_timer_start(&w->timer, on_timer, due > now ? due - now : 0, 0);
+        (void)uv_timer_start(&w->timer, on_timer, due > now ? due - now : 1, 0);
     }
 }
 

@@ -75,7 +75,7 @@ static void arm(struct uv_nft *n, uint64_t due_ms)
     uint64_t now = uv_now(n->config.loop);
 
     if (!n->ending) {
-        (void)uv_timer_start(&n->timer, on_timer, due_ms > now ? due_ms - now : 0, 0);
+        (void)uv_timer_start(&n->timer, on_timer, due_ms > now ? due_ms - now : 1, 0);
     }
 }
 
