@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -216,6 +217,9 @@ void cgroups_finish(struct cgroups *g)
         free(g->trees[i].names);
     }
     free(g->parent);
+    if (g->claimed) {
+        (void)close(g->claim_fd);
+    }
     *g = (struct cgroups){0};
 }
 
@@ -364,6 +368,28 @@ static bool parent_is_valid(const char *parent)
            parent[strlen(parent) - 1] != '/';
 }
 
+/* What is in the group is the agent's, and a run that it does not know is removed: another agent
+ * with the same parent, and another state directory, would end this one's containers. */
+static int claim(struct cgroups *g, const char *dir, struct err *e)
+{
+    auto_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return err_set(e, errno, "open control group %s", dir);
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        return errno == EWOULDBLOCK
+                   ? err_say(e, EBUSY,
+                             "control group %s is another agent's; each agent of a host needs its "
+                             "own (--cgroup)",
+                             dir)
+                   : err_set(e, errno, "lock control group %s", dir);
+    }
+    g->claim_fd = take_fd(&fd);
+    g->claimed = true;
+    return 0;
+}
+
 static int make_in_tree(struct cgroups *g, const struct cgroups_tree *tree, uint64_t bytes,
                         struct err *e)
 {
@@ -371,6 +397,9 @@ static int make_in_tree(struct cgroups *g, const struct cgroups_tree *tree, uint
     auto_free char *shims = xasprintf("%s/" CGROUPS_SHIMS, dir);
     int rc = make_path(g, tree, e);
 
+    if (rc == 0 && !g->claimed) {
+        rc = claim(g, dir, e);
+    }
     if (rc == 0 && (tree->controllers & CGROUPS_MEMORY) != 0) {
         rc = limit_parent(g, dir, bytes, e);
     }
@@ -418,7 +447,7 @@ static void drop_in_tree(const struct cgroups *g, const struct cgroups_tree *tre
 
 void cgroups_drop_parent(const struct cgroups *g)
 {
-    for (unsigned i = 0; i < g->n_trees && g->parent != NULL; i++) {
+    for (unsigned i = 0; i < g->n_trees && g->claimed; i++) {
         drop_in_tree(g, &g->trees[i]);
     }
 }

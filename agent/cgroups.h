@@ -48,6 +48,8 @@ struct cgroups {
     char *parent;   /* "wherry", after cgroups_make_parent */
     bool swap;      /* swap can be limited, likewise */
     bool oom_group; /* an OOM kill ends the whole group, likewise */
+    bool claimed;   /* the parent is ours: claim_fd holds a lock on it */
+    int claim_fd;
 };
 
 /* Reads the host. -ENOTSUP: a controller that isolation needs is missing; the text names it. */
@@ -60,11 +62,12 @@ int cgroups_parse(const char *mountinfo, const char *controllers, struct cgroups
 void cgroups_finish(struct cgroups *groups);
 
 /* Makes the parent in each tree, with all containers together limited to `memory_bytes` (0:
- * not), and the shims' group. On v2 moves the agent into a leaf if it stands in the way. */
+ * not), and the shims' group. On v2 moves the agent into a leaf if it stands in the way. -EBUSY:
+ * another agent has this parent; it is locked until cgroups_finish. */
 int cgroups_make_parent(struct cgroups *groups, const char *parent, uint64_t memory_bytes,
                         struct err *e);
 
-/* Removes what cgroups_make_parent made, as far as it is empty. */
+/* Removes what cgroups_make_parent made, as far as it is empty; nothing of another agent's. */
 void cgroups_drop_parent(const struct cgroups *groups);
 
 /* "v1", "hybrid", "v2"; and why isolation is less than full, or "". */

@@ -137,12 +137,17 @@ END_TEST
 START_TEST(this_host)
 {
     auto_free char *parent = xasprintf("wherry-test-cgroups-%d/a", (int)getpid());
-    struct cgroups g = {0};
+    struct cgroups g = {0}, other = {0};
     struct err e = {0};
     struct stat st;
 
     ck_assert_msg(cgroups_detect(&g, &e) == 0, "%s", e.text);
     ck_assert_msg(cgroups_make_parent(&g, parent, 512ull << 20, &e) == 0, "%s", e.text);
+    ck_assert_int_eq(cgroups_detect(&other, &e), 0);
+    ck_assert_int_eq(cgroups_make_parent(&other, parent, 0, &e), -EBUSY);
+    ck_assert_ptr_nonnull(strstr(e.text, "is another agent's"));
+    cgroups_drop_parent(&other);
+    cgroups_finish(&other);
     for (unsigned i = 0; i < g.n_trees; i++) {
         auto_free char *shims = cgroups_path(&g, i, CGROUPS_SHIMS);
 
