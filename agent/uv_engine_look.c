@@ -4,6 +4,8 @@
  * of the record is decided by boot id, number and start time. */
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -148,4 +150,39 @@ int uv_engine_look(struct uv_engine *en,
         }
     }
     return 0;
+}
+
+/* ---- taking up ---- */
+
+/* Whether a process is in the group of its run, in one tree at least. */
+static bool is_in_group(const struct uv_engine_run *run)
+{
+    char name[RECORD_NAME_MAX], path[64], line[4096];
+    auto_free char *group = NULL;
+    auto_fclose FILE *f = NULL;
+    bool found = false;
+
+    record_name(run->of.incarnation, run->of.run, name);
+    group = xasprintf("/%s/%s\n", run->engine->groups.parent, name);
+    (void)snprintf(path, sizeof(path), "/proc/%u/cgroup", (unsigned)run->pid);
+    f = fopen(path, "re");
+    while (!found && f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        size_t len = strlen(line), n = strlen(group);
+
+        found = len >= n && strcmp(line + len - n, group) == 0;
+    }
+    return found;
+}
+
+/* Number and start time say that it is the process of the record; where it is says that the record
+ * is right. One that is ending has left its group, and may be watched all the same. */
+int uv_engine_check_group(const struct uv_engine_run *run, struct err *e)
+{
+    struct pollfd ended = {.fd = run->pidfd, .events = POLLIN};
+
+    if (run->pidfd < 0 || is_in_group(run) || poll(&ended, 1, 0) > 0) {
+        return 0;
+    }
+    return err_say(e, ESRCH, "process %u is not in the control group of the run",
+                   (unsigned)run->pid);
 }

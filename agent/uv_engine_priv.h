@@ -99,6 +99,9 @@ struct shimspawn uv_engine_spawn(const struct uv_engine *engine, const char *mod
 /* Descriptor of a run's directory, or a negative errno. */
 int uv_engine_run_dir(const struct uv_engine *engine, struct node_of of);
 
+/* -ESRCH: the process that is to be adopted is not in the control group of its run. */
+int uv_engine_check_group(const struct uv_engine_run *run, struct err *e);
+
 /* Cancels the commands that run inside; their callbacks come. */
 void uv_engine_exec_cancel(const struct uv_engine_run *run);
 

@@ -2,8 +2,8 @@
 /* One run. Two processes are watched: the shim, which says by its record how the container ended,
  * and the container's first process. Normally both end together. If the shim is killed, the
  * container is ended too, because nobody would read its output or see its exit: how it ended is
- * then not known, and not made up. If the container ends and its shim does not, the run is silent.
- */
+ * then not known, and not made up. If the container ends and its shim does not, the shim is killed;
+ * the run is silent only if that does not help. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +22,7 @@
 
 #define START_MS 10000u /* a shim needs some milliseconds; many may start at once */
 #define END_MS   5000u  /* from the end of the container to that of its shim */
+#define HUNG_MS  3000u  /* more, and a shim that does not end is killed */
 
 static uint64_t unix_ms(void)
 {
@@ -85,11 +86,27 @@ static void shim_is_gone(struct uv_engine_run *run)
     (void)send_signal(run->pidfd, SIGKILL); /* on_pid tells */
 }
 
+/* A shim that hangs or is stopped has nothing to keep any more: its end is the run's. */
+static void on_very_late(uv_timer_t *timer)
+{
+    struct uv_engine_run *run = container_of(timer, struct uv_engine_run, timer);
+
+    if (run->state != UV_ENGINE_UP || run->shim_gone) {
+        return;
+    }
+    if (run->shim_used) {
+        uv_shim_kill(&run->shim);
+    } else if (run->shim_pidfd >= 0) {
+        (void)send_signal(run->shim_pidfd, SIGKILL);
+    }
+}
+
 static void on_late(uv_timer_t *timer)
 {
     struct uv_engine_run *run = container_of(timer, struct uv_engine_run, timer);
 
     if (run->state == UV_ENGINE_UP && !run->shim_gone) {
+        (void)uv_timer_start(timer, on_very_late, HUNG_MS, 0);
         run->events.silent(run->events.arg, "the container has ended, but its shim does not");
     }
 }
@@ -401,6 +418,7 @@ static int take_up(struct uv_engine_run *run, struct err *e)
     }
     run->shim_pidfd = rc < 0 ? -1 : rc;
     rc = watch_container(run, record, e);
+    rc = rc < 0 ? rc : uv_engine_check_group(run, e);
     if (rc == 0 && run->shim_pidfd >= 0) {
         rc = watch(run, &run->shim_poll, run->shim_pidfd, on_adopted_shim, e);
     }

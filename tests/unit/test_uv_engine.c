@@ -556,6 +556,23 @@ START_TEST(the_shim_is_stopped)
 }
 END_TEST
 
+START_TEST(the_shim_hangs)
+{
+    struct world w;
+    struct seen seen = {0};
+
+    world_open(&w);
+    start_plain(&w, "sleep 1000", &seen);
+    ck_assert_int_eq(kill((pid_t)shim_pid(&w), SIGSTOP), 0);
+    uv_engine_kill(seen.run);
+    wait_for(&w, &seen.silent, "silence");
+    wait_for(&w, &seen.exited, "exit");
+    ck_assert(!seen.exit.known);
+    forget_and_clean(&w, &seen);
+    world_close(&w);
+}
+END_TEST
+
 /* ---- commands inside ---- */
 
 static void on_exec(void *arg, int status, const char *text)
@@ -687,6 +704,40 @@ START_TEST(adopted)
     again.pid = seen.pid;
     forget_and_clean(&w, &again);
     ck_assert_uint_eq(look(&w).n, 0);
+    world_close(&w);
+}
+END_TEST
+
+/* The record is right about number and start time, but it is a process of ours. */
+START_TEST(not_of_the_group)
+{
+    struct world w;
+    struct seen seen = {0}, again = {0};
+    struct uv_engine_events events = events_of(&again);
+    struct uv_engine_order order;
+    auto_free struct record *record = xcalloc(1, sizeof(*record));
+    auto_free char *path = NULL;
+    auto_close int dir = -1;
+    char name[RECORD_NAME_MAX];
+    struct err e = {0};
+
+    world_open(&w);
+    start_plain(&w, "sleep 1000", &seen);
+    engine_close(&w);
+    engine_open(&w);
+    record_name(first.incarnation, first.run, name);
+    path = textf("%s/runs/%s", w.run, name);
+    dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    ck_assert_int_eq(record_read(dir, record, &e), 0);
+    record->pid = (uint32_t)getpid();
+    ck_assert_int_eq(record_start_time(record->pid, &record->pid_start, &e), 0);
+    ck_assert_int_eq(record_write(dir, record, &e), 0);
+    order = (struct uv_engine_order){
+        .of = first, .order = w.order, .image = &w.image, .ids = IDS, .hostname = "web-1"};
+    ck_assert_int_eq(uv_engine_adopt(w.engine, &order, &events, &again.run, &e), -ESRCH);
+    ck_assert_ptr_nonnull(strstr(e.text, "is not in the control group of the run"));
+    clean(&w, first);
+    ck_assert_int_eq(waitpid((pid_t)record->shim_pid, NULL, __WALL), record->shim_pid);
     world_close(&w);
 }
 END_TEST
@@ -934,9 +985,11 @@ int main(void)
     tcase_add_test(t, a_command_that_is_not_there);
     tcase_add_test(t, the_shim_is_killed);
     tcase_add_test(t, the_shim_is_stopped);
+    tcase_add_test(t, the_shim_hangs);
     tcase_add_test(t, commands);
     tcase_add_test(t, a_command_after_the_end);
     tcase_add_test(t, adopted);
+    tcase_add_test(t, not_of_the_group);
     tcase_add_test(t, ended_meanwhile);
     tcase_add_test(t, controls);
     tcase_add_test(t, many);
