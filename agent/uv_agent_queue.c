@@ -8,6 +8,8 @@
 #include "agent/uv_agent_priv.h"
 #include "common/log.h"
 
+#define TURN_NS 5000000u /* so long one turn feeds, and then finishes what it has begun */
+
 static uint64_t clock_ms(clockid_t id)
 {
     struct timespec t;
@@ -139,21 +141,38 @@ static void feed(struct uv_agent *a, struct node_event *event)
     node_actions_finish(&actions);
 }
 
-/* Only what was waiting at the beginning: what the actions queue comes in the next turn. */
+/* What there was no time for comes first in the next turn. `end` is where the list ends. */
+static void put_back(struct uv_agent *a, struct queued *list, struct queued **end)
+{
+    *end = a->queue;
+    a->queue_end = a->queue == NULL ? end : a->queue_end;
+    a->queue = list;
+    if (!a->closing) {
+        (void)uv_idle_start(&a->idle, on_idle);
+    }
+}
+
+/* Only what was waiting at the beginning: what the actions queue comes in the next turn. A hundred
+ * starts take longer than anybody else of this loop should wait: heartbeats, checks, exits. */
 void uv_agent_queue_drain(struct uv_agent *a)
 {
     struct queued *list = a->queue;
+    struct queued **end = a->queue_end;
     struct node_event tick = {.type = NODE_TICK};
+    uint64_t until_ns = uv_hrtime() + TURN_NS;
 
     a->queue = NULL;
     a->queue_end = &a->queue;
     (void)uv_idle_stop(&a->idle);
-    while (list != NULL) {
+    for (bool late = false; list != NULL && !late; late = uv_hrtime() >= until_ns) {
         struct queued *q = list;
 
         list = q->next;
         feed(a, &q->event);
         queued_free(q);
+    }
+    if (list != NULL) {
+        put_back(a, list, end);
     }
     if (node_deadline(a->node) <= uv_agent_now_ms()) {
         feed(a, &tick);

@@ -21,8 +21,8 @@
 
 #define NODE_REASON_MAX     256
 #define NODE_CONTAINERS_MAX 4096
-#define NODE_UNCLEAN_MAX    4   /* runs of one container whose remains are not removed yet */
-#define NODE_BUDGET         512 /* containers that one step looks at */
+#define NODE_UNCLEAN_MAX    4 /* runs of one container whose remains are not removed yet */
+#define NODE_BUDGET         4 /* due containers that one step looks at: to start one costs ms */
 
 /* As in proto/link.proto. Grows within one run; a new run begins at WAITING. */
 enum node_phase {
