@@ -92,7 +92,8 @@ void uv_agent_link_arm(struct uv_agent_link *l)
         (void)uv_timer_stop(&l->timer);
         return;
     }
-    (void)uv_timer_start(&l->timer, on_timer, at > now ? at - now : 0, 0);
+    /* Never 0: libuv 1.44 calls a timer that arms itself anew for now without end. */
+    (void)uv_timer_start(&l->timer, on_timer, at > now ? at - now : 1, 0);
 }
 
 /* ---- ends ---- */
