@@ -29,6 +29,7 @@
 #define SETTLE_MS    20u   /* somebody else's changes come in groups */
 #define RESTORE_MS   200u  /* between two assertions: we do not fight faster than this */
 #define RETRY_MS     5000u /* after an assertion was refused */
+#define TOLD_MAX     (1u << 20) /* then another child takes over: one keeps all it was told */
 #define EVENTS_SPACE (4 << 20)
 #define FAMILY       1 /* NFPROTO_INET; linux/netfilter.h cannot stand beside netinet/in.h */
 #define FENCE        "list tables\n"
@@ -58,6 +59,7 @@ struct uv_nft {
     bool foreign; /* because somebody else changed it */
     uint64_t whole_at_ms;
     uint64_t asserted_ms;
+    size_t told; /* bytes, to this child: it remembers every line */
     unsigned restored;
 
     unsigned live; /* handles of all kinds */
@@ -308,6 +310,7 @@ static int start_child(struct uv_nft *n, struct err *e)
     n->started_ms = uv_now(n->config.loop);
     n->whole_due = true;
     n->child = rc == 0 ? child : NULL;
+    n->told = 0;
     return rc;
 }
 
@@ -320,6 +323,7 @@ static void transact(struct uv_nft *n, const char *text, size_t len)
     n->deadline_ms = uv_now(n->config.loop) + SILENCE_MS + len / 64;
     n->error[0] = '\0';
     arm(n, n->deadline_ms);
+    n->told += len;
     uv_nftchild_send(n->child, text, len);
     uv_nftchild_send(n->child, "\n" FENCE, strlen("\n" FENCE));
 }
@@ -358,6 +362,9 @@ static bool ensure_child(struct uv_nft *n, uint64_t now)
 {
     struct err e;
 
+    if (n->child != NULL && n->told > TOLD_MAX && !n->busy && !n->closing) {
+        drop_child(n);
+    }
     if (n->child != NULL) {
         return true;
     }

@@ -174,7 +174,9 @@ static int spawn(uv_loop_t *loop, const char *program, struct uv_nftchild *c, in
 {
     char *args[] = {(char *)(uintptr_t)program, (char *)"-j", (char *)"-i", NULL};
     char *env[] = {(char *)"PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin",
-                   (char *)"LC_ALL=C", NULL};
+                   (char *)"LC_ALL=C",
+                   /* At its end it writes a history into its home: here it can have none. */
+                   (char *)"HOME=/dev/null", NULL};
     uv_stdio_container_t stdio[3];
     uv_process_options_t options = {.file = program,
                                     .args = args,

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -752,6 +753,47 @@ START_TEST(many_ports_at_once)
 }
 END_TEST
 
+/* The child is the only process of ours. */
+static int child_of_ours(void)
+{
+    char path[64];
+    auto_fclose FILE *f = NULL;
+    int pid = 0;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)getpid(), (int)getpid());
+    f = fopen(path, "re");
+    if (f == NULL || fscanf(f, "%d", &pid) != 1) {
+        return 0;
+    }
+    return pid;
+}
+
+/* nft remembers every line it was told, and would write them into its home. */
+START_TEST(nft_does_not_grow_for_ever)
+{
+    struct net_backend own = {.address = t.address[0], .port = 80};
+    struct net_port *ports = xcalloc(2000, sizeof(*ports));
+    auto_close int server = serve(t.cell[0], SOCK_STREAM, 80);
+    int first = child_of_ours();
+    struct stat before = {0}, after = {0};
+
+    (void)stat("/.nft.history", &before);
+    for (unsigned i = 0; i < 2000; i++) {
+        ports[i] =
+            (struct net_port){.port = (uint16_t)(10000 + i), .backends = &own, .n_backends = 1};
+    }
+    for (unsigned round = 0; round < 12 && child_of_ours() == first; round++) {
+        publish(ports, round % 2 == 0 ? 2000 : 1);
+    }
+    publish(ports, 2000);
+    ck_assert_int_ne(child_of_ours(), first);
+    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 11999, server), FAR_ADDRESS);
+    (void)stat("/.nft.history", &after);
+    ck_assert_int_eq(before.st_mtime, after.st_mtime);
+    free(ports);
+}
+END_TEST
+
 START_TEST(closing_calls_back_and_ports_are_there)
 {
     auto_close int server = serve(t.cell[0], SOCK_STREAM, 80);
@@ -878,21 +920,6 @@ START_TEST(a_table_that_was_flushed_comes_back)
 }
 END_TEST
 
-/* The child is the only process of ours. */
-static int child_of_ours(void)
-{
-    char path[64];
-    auto_fclose FILE *f = NULL;
-    int pid = 0;
-
-    (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)getpid(), (int)getpid());
-    f = fopen(path, "re");
-    if (f == NULL || fscanf(f, "%d", &pid) != 1) {
-        return 0;
-    }
-    return pid;
-}
-
 START_TEST(a_dead_or_silent_nft_is_replaced)
 {
     auto_close int server = serve(t.cell[0], SOCK_STREAM, 80);
@@ -971,6 +998,7 @@ int main(void)
     tcase_add_test(attached, a_port_of_one_address_is_reached_by_that_only);
     tcase_add_test(attached, ports_that_make_no_sense_are_refused);
     tcase_add_test(attached, many_ports_at_once);
+    tcase_add_test(attached, nft_does_not_grow_for_ever);
     tcase_add_test(attached, closing_calls_back_and_ports_are_there);
     tcase_add_test(attached, containers_reach_neither_each_other_nor_the_host);
     tcase_add_test(attached, a_borrowed_source_address_is_dropped);
