@@ -10,7 +10,7 @@
 #include "common/codec_link.h"
 #include "common/uv_wire.h"
 
-#define UV_AGENT_LINK_STREAMS_MAX 64u
+#define UV_AGENT_LINK_STREAMS_MAX 512u
 #define UV_AGENT_LINK_ANSWERS_MAX 64u
 #define UV_AGENT_LINK_REPORT_MS   50u
 

@@ -19,7 +19,7 @@
 
 #define UV_SESSION_SESSIONS_MAX 12000u /* with the nodes that have not said Hello yet */
 #define UV_SESSION_GREETING_MAX 1024u  /* that have not said Hello yet */
-#define UV_SESSION_STREAMS_MAX  64u    /* log streams of one node */
+#define UV_SESSION_STREAMS_MAX  512u   /* log streams of one node: two readers of a large service */
 #define UV_SESSION_REQUESTS_MAX 64u    /* VolumeForget of one node on their way */
 #define UV_SESSION_HELLO_MS     10000u
 

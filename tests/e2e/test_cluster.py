@@ -311,6 +311,18 @@ def asks_too_much(c):
     c.wherry("rm", "big", "--wait")
 
 
+def many_of_one(c):
+    """More containers of a service on one node than a screen has lines: all start, and all are heard; the image goes by its digest."""
+    digest = c.json("inspect", "shop/web")["status"]["services"][0]["image_digest"]
+    c.apply(f"name: many\nservices:\n  l:\n    image: shop/web@{digest}\n    mem_limit: 8m\n    stop_grace_period: 100ms\n"
+            "    entrypoint: [/bin/sh, -c, 'echo hello; sleep 1000']\n"
+            "    deploy: {replicas: 80, placement: {constraints: [node.hostname == a]}}\n", "--wait", "--timeout", "60s")
+    out = until("all are heard", lambda: [o for o in [c.wherry("logs", "many")] if o.stdout.count("hello") == 80])[0]
+    assert out.stderr == "", out.stderr
+    assert len(c.wherry("status", "many").stdout.splitlines()) < 12
+    c.wherry("rm", "many", "--wait", timeout=60)
+
+
 def wrong_specs(c):
     before = [s["name"] for s in c.json("status").get("stacks", [])]
     for text, words in (("name: wrong\nservices:\n  web:\n    imagee: x\n", ("imagee", "image", ":4:5")),
@@ -376,7 +388,7 @@ def removes(c):
 
 
 TESTS = [applies, published, reaches_out, twice, shows, one_at_a_time, agent_dies, controller_dies, stalls, host_disappears, given_up_and_back, volume_keeps_data,
-         empty_store, older_store, ends_in_many_ways, asks_too_much, wrong_specs, second_daemons, talks_nonsense, removes]
+         empty_store, older_store, ends_in_many_ways, asks_too_much, many_of_one, wrong_specs, second_daemons, talks_nonsense, removes]
 
 
 def main():
