@@ -4,6 +4,7 @@ network namespace with an address, joined to the others by a bridge in a namespa
 Nothing of it is outside of those namespaces, one temporary directory and cgroups named after it."""
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -98,7 +99,7 @@ class Host:
         self.agent = None
 
     def make(self):
-        os.makedirs(self.dir, mode=0o700)
+        os.makedirs(self.dir, mode=0o700, exist_ok=True)
         c, link = self.cluster, f"w{self.index}"
         run("ip", "netns", "add", self.netns)
         run("ip", "-n", c.net, "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", self.netns)
@@ -277,6 +278,14 @@ def unmount_below(path):
             run("umount", "-l", p, check=False)
 
 
+def read_text(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as f:
+            return f.read()
+    except OSError:
+        return ""
+
+
 PROGRAMS = ("wherry-agent", "wherry-shim", "wherry-worker", "wherry-controller", "nft")
 
 
@@ -310,9 +319,19 @@ class Leaks:
         found["route"] = set(run("ip", "route", "show", "table", "all").stdout.splitlines())
         return found
 
+    @staticmethod
+    def is_others(kind, item):
+        """Of another cluster whose test runs at the same time."""
+        if kind == "process":
+            pid = item.split()[0]
+            item += read_text(f"/proc/{pid}/cgroup") + read_text(f"/proc/{pid}/environ") + read_text(f"/proc/{pid}/cmdline")
+        tags = {int(t) for t in re.findall(r"\bwt(\d+)-", item)} - {os.getpid()}
+        return any(os.path.exists(f"/proc/{t}") for t in tags)
+
     def new(self):
         now = self.look()
-        return [f"{kind}: {item}" for kind in now for item in sorted(now[kind] - self.before[kind])]
+        return [f"{kind}: {item}" for kind in now for item in sorted(now[kind] - self.before[kind])
+                if not self.is_others(kind, item)]
 
     def check(self, timeout=10):
         """Fails naming what is left; a process that is just ending has a moment for it."""
