@@ -133,7 +133,7 @@ class Cluster:
         self.tag = f"wt{os.getpid()}"
         self.net = f"{self.tag}-net"
         self.port = 7420
-        self.dir = tempfile.mkdtemp(prefix="wherry-e2e-", dir="/var/tmp")
+        self.dir = tempfile.mkdtemp(prefix=f"wherry-e2e-{self.tag}-", dir="/var/tmp")
         self.socket = os.path.join(self.dir, "controller.sock")
         self.hosts = {n: Host(self, i, n, (labels or {}).get(n, [])) for i, n in enumerate(hosts)}
         self.images = images
@@ -322,9 +322,10 @@ class Leaks:
     @staticmethod
     def is_others(kind, item):
         """Of another cluster whose test runs at the same time."""
-        if kind == "process":
-            pid = item.split()[0]
-            item += read_text(f"/proc/{pid}/cgroup") + read_text(f"/proc/{pid}/environ") + read_text(f"/proc/{pid}/cmdline")
+        pid = item.split()[0] if kind == "process" else "1"
+        while pid not in ("0", "1", ""):
+            item += read_text(f"/proc/{pid}/cgroup") + read_text(f"/proc/{pid}/cmdline")
+            pid = read_text(f"/proc/{pid}/stat").rpartition(")")[2].strip().partition(" ")[2].partition(" ")[0]
         tags = {int(t) for t in re.findall(r"\bwt(\d+)-", item)} - {os.getpid()}
         return any(os.path.exists(f"/proc/{t}") for t in tags)
 
