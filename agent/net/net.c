@@ -43,6 +43,8 @@ struct net {
     uint64_t *taken; /* one bit per address of the block */
     uint32_t n_addresses;
     uint32_t next; /* where the search for a free one begins: not what was given back last */
+    struct net_route *nodes; /* the others */
+    unsigned n_nodes;
     struct netports ports;
     unsigned limit; /* of backends of a port, that the table allows */
     struct waiter *waiters;
@@ -236,6 +238,23 @@ static struct rtnl_route block_route(const struct net *net)
         .dst = net->rules.block, .prefix = net->rules.block_prefix, .metric = net->metric};
 }
 
+/* The table knows the other nodes by what they have: their blocks and addresses. */
+static void keep_nodes(struct net *net, const struct net_route *routes, unsigned n)
+{
+    size_t bytes = n * sizeof(*routes);
+
+    if (n == net->n_nodes && (n == 0 || memcmp(net->nodes, routes, bytes) == 0)) {
+        return;
+    }
+    free(net->nodes);
+    net->nodes = xcalloc(n + 1, sizeof(*routes));
+    if (n > 0) {
+        memcpy(net->nodes, routes, bytes);
+    }
+    net->n_nodes = n;
+    (void)uv_nft_assert(net->nft);
+}
+
 int net_routes(struct net *net, const struct net_route *routes, unsigned n, struct err *e)
 {
     struct rtnl_route *want = xcalloc(n + 1, sizeof(*want));
@@ -253,6 +272,7 @@ int net_routes(struct net *net, const struct net_route *routes, unsigned n, stru
     }
     if (rc == 0) {
         want[n] = block_route(net);
+        keep_nodes(net, routes, n);
         rc = netroutes_make(net->rtnl, net->metric, want, n + 1, e);
     }
     free(want);
@@ -266,6 +286,7 @@ static void write_whole(void *arg, struct buf *ret)
 
     net->limit = rules_limit(netports_backends_max(&net->ports));
     rules_table(&net->rules, net->limit, ret);
+    rules_nodes(&net->rules, net->nodes, net->n_nodes, ret);
     for (unsigned i = 0; i < net->ports.n; i++) {
         rules_port_add(&net->rules, &net->ports.list[i], ret);
     }
@@ -348,6 +369,7 @@ static void net_free(struct net *net)
 {
     cleanup_close(&net->rtnl);
     netports_finish(&net->ports);
+    free(net->nodes);
     free(net->taken);
     free(net->nft_program);
     free(net);

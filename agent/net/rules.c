@@ -17,7 +17,8 @@
  * - w_post: a container that comes by a published port to one of its own node, maybe itself, must
  *   get its answers through the host, hence the gateway's address; so must 127.0.0.1. What leaves
  *   the cluster leaves by the host's address.
- * - w_input: no container talks to the host itself, only answers it.
+ * - w_input: no container talks to the host itself, only answers it; one of another node neither:
+ *   what goes to a node keeps the container's address, so that the node can tell.
  * - w_forward: into a container go answers and what was published, out of it everything but other
  *   containers and link-local addresses (169.254.169.254 gives away the cloud's credentials). */
 static const char *const table[] = {
@@ -30,6 +31,9 @@ static const char *const table[] = {
     " : ip daddr . th dport; }",
     "add map %T w_one_to { typeof ip daddr . meta l4proto . th dport . numgen random mod 2"
     " : ip daddr . th dport; }",
+
+    "add set %T w_nodes { type ipv4_addr; }",
+    "add set %T w_blocks { type ipv4_addr; flags interval; }",
 
     "add chain %T w_guard { type filter hook prerouting priority raw; }",
     "add rule %T w_guard iifname != \"%L*\" accept",
@@ -50,11 +54,14 @@ static const char *const table[] = {
 
     "add chain %T w_post { type nat hook postrouting priority srcnat; }",
     "add rule %T w_post oifname \"%L*\" ct status dnat ip saddr { 127.0.0.0/8, %B } snat ip to %G",
-    "add rule %T w_post oifname != \"%L*\" ip saddr %B ip daddr != %R masquerade",
+    "add rule %T w_post oifname != \"%L*\" ip saddr %B ip daddr != %R ip daddr != @w_nodes "
+    "masquerade",
 
     "add chain %T w_input { type filter hook input priority filter; }",
     "add rule %T w_input iifname \"%L*\" ct state established,related accept",
     "add rule %T w_input iifname \"%L*\" drop",
+    "add rule %T w_input ip saddr @w_blocks ct state established,related accept",
+    "add rule %T w_input ip saddr @w_blocks drop",
 
     "add chain %T w_forward { type filter hook forward priority filter; }",
     "add rule %T w_forward oifname \"%L*\" ct state established,related accept",
@@ -147,6 +154,18 @@ void rules_table(const struct rules_config *c, unsigned limit, struct buf *ret)
     for (unsigned n = 1; n <= limit; n++) {
         put_chain(c, false, n, ret);
         put_chain(c, true, n, ret);
+    }
+}
+
+void rules_nodes(const struct rules_config *c, const struct net_route *nodes, unsigned n,
+                 struct buf *ret)
+{
+    for (unsigned i = 0; i < n; i++) {
+        buf_printf(ret, "add element inet %s w_nodes { ", c->table);
+        put_address(ret, nodes[i].via);
+        buf_printf(ret, " }; add element inet %s w_blocks { ", c->table);
+        put_net(ret, nodes[i].block, nodes[i].block_prefix);
+        buf_puts(ret, " }; ");
     }
 }
 

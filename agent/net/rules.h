@@ -39,6 +39,10 @@ unsigned rules_limit(unsigned n_backends);
  * backends each. */
 void rules_table(const struct rules_config *c, unsigned limit, struct buf *ret);
 
+/* Adds the other nodes to a table that was just replaced. */
+void rules_nodes(const struct rules_config *c, const struct net_route *nodes, unsigned n,
+                 struct buf *ret);
+
 void rules_remove(const struct rules_config *c, struct buf *ret);
 
 /* Publishes one port or takes it back. A port without backends has no rules. */

@@ -355,6 +355,7 @@ static void send_last(struct uv_nft *n)
     auto_free char *last = take_ptr(n->last);
 
     buf_clear(&n->pending);
+    n->whole_due = false; /* else the table that it removes would come back */
     transact(n, last, strlen(last));
 }
 

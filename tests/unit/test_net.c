@@ -841,6 +841,30 @@ START_TEST(containers_reach_neither_each_other_nor_the_host)
 }
 END_TEST
 
+/* The other node sees whose container it is; and no container of its comes to this host. */
+START_TEST(containers_do_not_reach_the_hosts_of_other_nodes)
+{
+    struct net_route routes[] = {{.block = 0x0a800c00u, .block_prefix = 22, .via = 0xc6336403u},
+                                 {.block = 0x0a800800u, .block_prefix = 22, .via = FAR_ADDRESS}};
+    auto_close int of_far = serve(t.far, SOCK_STREAM, 25);
+    auto_close int of_host = serve(t.host, SOCK_STREAM, 22);
+    struct err e = {0};
+    char far[64];
+
+    (void)snprintf(far, sizeof(far), "nsenter --net=/proc/%d/fd/%d ip", (int)getpid(), t.far);
+    must(shell("%s addr add 10.128.8.5/32 dev lo; %s route add 10.128.4.0/22 via 198.51.100.1", far,
+               far));
+    ck_assert_int_eq(net_routes(t.net, routes, 2, &e), 0);
+    while (shell("nft list set inet wherry_test w_nodes | grep -q 198.51.100.2") != 0) {
+        (void)uv_run(&t.loop, UV_RUN_ONCE);
+    }
+    ck_assert_uint_eq(visit(t.cell[0], FAR_ADDRESS, 25, of_far), t.address[0]);
+    must(shell("%s route add 198.51.100.1/32 dev up1 src 10.128.8.5", far));
+    refuse(t.far, HOST_ADDRESS, 22);
+    ck_assert_int_ge(of_host, 0);
+}
+END_TEST
+
 /* Sends one datagram from a container by an address of its own choice. */
 static ssize_t send_from(unsigned cell, uint32_t source, uint32_t to, uint16_t port)
 {
@@ -1001,6 +1025,7 @@ int main(void)
     tcase_add_test(attached, nft_does_not_grow_for_ever);
     tcase_add_test(attached, closing_calls_back_and_ports_are_there);
     tcase_add_test(attached, containers_reach_neither_each_other_nor_the_host);
+    tcase_add_test(attached, containers_do_not_reach_the_hosts_of_other_nodes);
     tcase_add_test(attached, a_borrowed_source_address_is_dropped);
     tcase_add_test(attached, the_hosts_loopback_is_out_of_reach);
     tcase_add_test(attached, a_table_that_was_flushed_comes_back);
