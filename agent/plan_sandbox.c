@@ -299,6 +299,7 @@ void plan_sandbox_controls(const struct plan_sandbox *s, const struct order *ord
                   "session keyring: applied\n"
                   "masked and read-only paths: applied\n"
                   "nosuid, nodev: applied\n"
+                  "devices: the harmless ones, none can be made; control groups have no rules\n"
                   "core dumps: none\n");
     buf_printf(ret, "read-only root: %s\n", spec->read_only ? "applied" : "not asked for");
     cgroups_controls(s->groups, &want, ret);
