@@ -343,6 +343,8 @@ def hostile_images(world):
     shapes += [(path, target) for path in ("data", "tmp/work")
                for target in ("/proc", "/dev", "/proc/self/fd/9", "/nowhere/deep")]
     os.makedirs(world.path("volume"))
+    program = run(world, "echo ran", options=("--volume", world.path("volume") + ":/data/sub", "--workdir", "/tmp/work"))
+    world.equal("an honest image runs", program.out, "ran\n", program.err)
     for number, (path, target) in enumerate(shapes):
         name = f"lie:{number}"
         program = load(world, name, shape=replaced(path, target))
