@@ -12,8 +12,10 @@
 
 #include "common/cleanup.h"
 
-#define LOCK_NAME "lock"
-#define BOOT_NAME "boot"
+#define LOCK_NAME     "lock"
+#define BOOT_NAME     "boot"
+#define LOCK_TRIES    20
+#define LOCK_PAUSE_NS (25 * 1000 * 1000)
 
 static int read_small(int dir_fd, const char *name, char *ret, size_t size)
 {
@@ -110,21 +112,36 @@ static int refuse(const struct statedir *dirs, struct err *e)
     return err_say(e, EBUSY, "another agent uses %s: %s", dirs->state_path, holder);
 }
 
+/* What an agent was just making when it was killed, a shim or a namespace, shares its lock until it
+ * has become itself or has noticed: that takes a moment. Nothing else waits for this yet. */
+static int take_lock(int fd)
+{
+    const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
+
+    for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
+        if ((errno != EWOULDBLOCK && errno != EINTR) || i == LOCK_TRIES) {
+            return -errno;
+        }
+        (void)nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
 static int lock(struct statedir *dirs, struct err *e)
 {
     char text[128], when[32];
     time_t now = time(NULL);
     struct tm tm;
-    int n;
+    int n, rc;
 
     dirs->lock_fd =
         openat(dirs->state_fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (dirs->lock_fd < 0) {
         return err_set(e, errno, "open %s/%s", dirs->state_path, LOCK_NAME);
     }
-    if (flock(dirs->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-        return errno == EWOULDBLOCK ? refuse(dirs, e)
-                                    : err_set(e, errno, "lock %s", dirs->state_path);
+    rc = take_lock(dirs->lock_fd);
+    if (rc < 0) {
+        return rc == -EWOULDBLOCK ? refuse(dirs, e) : err_set(e, rc, "lock %s", dirs->state_path);
     }
     (void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&now, &tm));
     n = snprintf(text, sizeof(text), "process %d, since %s\n", (int)getpid(), when);
