@@ -283,6 +283,7 @@ static int open_all(struct uv_agent *a, struct err *e)
 {
     a->node = node_create();
     a->queue_end = &a->queue;
+    a->sweeper_program = "/proc/self/exe";
     a->worker_program = xasprintf("%s/wherry-worker", a->options.bin_path);
     a->shim_program = xasprintf("%s/wherry-shim", a->options.bin_path);
     if (open_files(a, e) < 0 || open_loop(a, e) < 0 || open_parts(a, e) < 0 ||

@@ -275,6 +275,7 @@ static void volume_forget(struct uv_agent_link *l, const struct link_message *m)
     } else {
         rc = volumes_discard(&l->agent->volumes, v->name, &e);
         (void)snprintf(text, sizeof(text), "%s", rc < 0 && rc != -ENOENT ? e.text : "");
+        uv_agent_trash_sweep(l->agent);
     }
     uv_agent_link_answer(l, v->request, text);
 }

@@ -103,8 +103,9 @@ struct uv_agent {
     bool loop_open;         /* the five handles above are initialised */
     uint64_t turn_since_ns; /* when this turn of the loop began (before its poll) */
     uint64_t turn_waited_ns;
-    uint64_t lag_us_max;  /* the longest turn, less its waiting */
-    uv_process_t sweeper; /* of discarded volumes */
+    uint64_t lag_us_max;         /* the longest turn, less its waiting */
+    uv_process_t sweeper;        /* of discarded volumes */
+    const char *sweeper_program; /* this program again */
     bool sweeping, sweep_again;
     struct probe *probes;
     struct change *changes; /* wait for the journal */

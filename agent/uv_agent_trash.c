@@ -51,7 +51,7 @@ void uv_agent_trash_sweep(struct uv_agent *a)
                     a->dirs.state_path, NULL};
     uv_stdio_container_t stdio[] = {
         {.flags = UV_IGNORE}, {.flags = UV_IGNORE}, {.flags = UV_INHERIT_FD, .data.fd = 2}};
-    uv_process_options_t options = {.file = "/proc/self/exe",
+    uv_process_options_t options = {.file = a->sweeper_program,
                                     .args = args,
                                     .exit_cb = on_sweeper_exit,
                                     .stdio = stdio,

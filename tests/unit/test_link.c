@@ -429,6 +429,7 @@ static void agent_start(void)
     struct err e = {0};
 
     a->loop = &loop;
+    a->sweeper_program = "/bin/true"; /* not this program */
     a->options.controller = uv_sessions_address(ctl.sessions);
     a->options.name = "host-a";
     a->options.address = "192.0.2.1";
@@ -1134,9 +1135,11 @@ START_TEST(volumes_are_forgotten)
     UNTIL(ctl.forgotten == 1);
     ck_assert_str_eq(ctl.forget_error, "");
     ck_assert_int_ne(access(path, F_OK), 0);
+    UNTIL(!agent->sweeping);
     ck_assert_int_eq(uv_sessions_forget_volume(ctl.sessions, id, 77, "../etc", NULL), 0);
     UNTIL(ctl.forgotten == 2);
     ck_assert_str_ne(ctl.forget_error, "");
+    UNTIL(!agent->sweeping);
 }
 END_TEST
 
