@@ -35,6 +35,7 @@ struct uv_journal {
     bool wanted;  /* a commit was asked for */
     bool replace; /* the batch under way, or the next, replaces the file */
     bool closing;
+    uint64_t base_size; /* of what the file said when it was last written as a whole */
     int status;
     struct err e;
     char trouble[ERR_TEXT_MAX];
@@ -58,6 +59,13 @@ static void on_again(uv_timer_t *timer)
     start(container_of(timer, struct uv_journal, again));
 }
 
+static bool is_overgrown(const struct uv_journal *j)
+{
+    uint64_t size = journal_size(j->journal);
+
+    return size > COMPACT_MIN && size > 4 * j->base_size;
+}
+
 /* The same waiters wait for the next attempt, which writes everything. */
 static void failed(struct uv_journal *j)
 {
@@ -79,8 +87,10 @@ static void succeeded(struct uv_journal *j)
     }
     j->trouble[0] = '\0';
     j->wait_writing = (struct waiters){0};
-    j->replace = journal_size(j->journal) > COMPACT_MIN &&
-                 journal_size(j->journal) > 4 * journal_base_size(j->journal);
+    if (j->replace) {
+        j->base_size = journal_base_size(j->journal);
+    }
+    j->replace = is_overgrown(j);
     for (unsigned i = 0; i < done.n; i++) {
         done.list[i].cb(done.list[i].arg);
     }
@@ -143,6 +153,15 @@ static void start(struct uv_journal *j)
     }
 }
 
+/* How large the file would be, were it written anew: one that was found may be mostly past. */
+static uint64_t snapshot_size(const struct ledger *ledger)
+{
+    auto_buf struct buf all = {0};
+
+    ledger_snapshot(ledger, &all);
+    return all.len;
+}
+
 struct uv_journal *uv_journal_create(uv_loop_t *loop, struct journal *journal,
                                      const struct ledger *ledger)
 {
@@ -151,6 +170,8 @@ struct uv_journal *uv_journal_create(uv_loop_t *loop, struct journal *journal,
     j->loop = loop;
     j->journal = journal;
     j->ledger = ledger;
+    j->base_size = snapshot_size(ledger);
+    j->replace = is_overgrown(j);
     (void)uv_timer_init(loop, &j->again);
     return j;
 }
