@@ -41,7 +41,7 @@ struct journal_budget {
     uint32_t attempts;
     uint64_t next_ms; /* CLOCK_BOOTTIME; 0: the run has begun and not ended */
     bool done;
-    int32_t exit_code;
+    int32_t exit_code; /* of the last run that ended; negative: not known */
     const char *reason;
 };
 

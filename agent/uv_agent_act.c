@@ -3,6 +3,14 @@
 #include "agent/uv_agent_priv.h"
 #include "common/log.h"
 
+static int32_t exit_code(const struct node_exit *how)
+{
+    if (!how->known) {
+        return -1;
+    }
+    return how->signal > 0 ? 128 + how->signal : how->code;
+}
+
 static void save_budget(struct uv_agent *a, uint64_t incarnation)
 {
     const struct node_container *c = node_find(a->node, incarnation);
@@ -17,8 +25,7 @@ static void save_budget(struct uv_agent *a, uint64_t incarnation)
                                               .attempts = c->budget.attempts,
                                               .next_ms = c->run_open ? 0 : c->budget.next_ms,
                                               .done = c->budget.done,
-                                              .exit_code = c->exit.signal > 0 ? 128 + c->exit.signal
-                                                                              : c->exit.code,
+                                              .exit_code = exit_code(&c->exit),
                                               .reason = c->reason};
     if (!c->run_open && c->budget.next_ms == 0) {
         record.u.budget.next_ms = 1; /* 0 says that the run is open */

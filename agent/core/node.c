@@ -157,8 +157,8 @@ static void on_restore(struct move_step *s)
         reason_set(c, "%s", e->u.restore.reason);
     }
     if (e->u.restore.done) {
-        c->exit.known = true;
-        c->exit.code = e->u.restore.exit_code;
+        c->exit.known = e->u.restore.exit_code >= 0;
+        c->exit.code = c->exit.known ? e->u.restore.exit_code : 0;
         c->ended = true;
     }
 }

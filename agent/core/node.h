@@ -139,7 +139,7 @@ struct node_event {
             uint32_t attempts;
             uint64_t next_ms; /* 0: the run had begun and not ended */
             bool done;
-            int32_t exit_code;
+            int32_t exit_code; /* negative: not known */
             const char *reason; /* borrowed */
         } restore;
         struct {
