@@ -271,6 +271,7 @@ int journal_open(int dir_fd, const char *dir_path, journal_each each, void *arg,
     if (rc < 0) {
         goto out;
     }
+    (void)unlinkat(dir_fd, TMP_NAME, 0); /* of an agent that was killed before it was named */
     j->base_size = j->size;
     if (ret_torn != NULL) {
         *ret_torn = torn;

@@ -217,6 +217,21 @@ START_TEST(a_snapshot_replaces_everything)
 }
 END_TEST
 
+START_TEST(a_snapshot_that_was_never_named_goes)
+{
+    int fd = open_dir();
+    struct seen seen = {0};
+    int half = openat(fd, "journal.new", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    ck_assert_int_ge(half, 0);
+    (void)close(half);
+    write_batches(fd);
+    journal_close(open_journal(fd, &seen, NULL));
+    ck_assert_int_ne(faccessat(fd, "journal.new", F_OK, 0), 0);
+    remove_dir(fd);
+}
+END_TEST
+
 START_TEST(another_file_is_refused)
 {
     int fd = open_dir();
@@ -248,6 +263,7 @@ int main(void)
     tcase_add_test(t, sectors_never_written_are_a_torn_tail);
     tcase_add_test(t, a_torn_tail_is_cut_off_and_written_over);
     tcase_add_test(t, a_snapshot_replaces_everything);
+    tcase_add_test(t, a_snapshot_that_was_never_named_goes);
     tcase_add_test(t, another_file_is_refused);
     suite_add_tcase(s, t);
     r = srunner_create(s);
