@@ -247,37 +247,12 @@ static void heartbeat_ack(struct uv_agent_link *l, const struct link_message *m)
     l->timeout_ms = m->u.heartbeat_ack.timeout_ms;
 }
 
-/* The container that mounts it, or NULL. */
-static const struct unit *user_of(const struct uv_agent *a, const char *volume)
-{
-    for (const struct unit *u = a->units; u != NULL; u = u->next) {
-        struct order_mount mount;
-
-        for (unsigned i = 0; u->order != NULL && order_mount(u->order, i, &mount); i++) {
-            if (mount.kind == ORDER_MOUNT_VOLUME && strcmp(mount.source, volume) == 0) {
-                return u;
-            }
-        }
-    }
-    return NULL;
-}
-
 static void volume_forget(struct uv_agent_link *l, const struct link_message *m)
 {
-    const struct link_volume_forget *v = &m->u.volume_forget;
-    const struct unit *user = user_of(l->agent, v->name);
-    char text[LINK_REASON_MAX] = "";
-    struct err e = {0};
-    int rc = 0;
+    char error[LINK_REASON_MAX];
 
-    if (user != NULL) {
-        (void)snprintf(text, sizeof(text), "volume %.100s is used by %s", v->name, user->name);
-    } else {
-        rc = volumes_discard(&l->agent->volumes, v->name, &e);
-        (void)snprintf(text, sizeof(text), "%s", rc < 0 && rc != -ENOENT ? e.text : "");
-        uv_agent_trash_sweep(l->agent);
-    }
-    uv_agent_link_answer(l, v->request, text);
+    uv_agent_trash_discard(l->agent, m->u.volume_forget.name, error, sizeof(error));
+    uv_agent_link_answer(l, m->u.volume_forget.request, error);
 }
 
 static void set_begin(struct uv_agent_link *l, const struct link_message *m)

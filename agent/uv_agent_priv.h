@@ -192,7 +192,9 @@ void uv_agent_keep_drop(struct uv_agent *a, uint64_t incarnation);
 void uv_agent_keep_sweep(struct uv_agent *a);
 
 /* ---- uv_agent_trash.c ---- */
-void uv_agent_trash_sweep(struct uv_agent *a); /* after a volume was discarded */
+/* Discards a volume that nobody uses; else `ret_error` says who does or what went wrong. */
+void uv_agent_trash_discard(struct uv_agent *a, const char *volume, char *ret_error, size_t size);
+void uv_agent_trash_sweep(struct uv_agent *a);
 void uv_agent_trash_cancel(struct uv_agent *a);
 
 /* ---- uv_agent_local.c ---- */

@@ -2,7 +2,10 @@
 /* Discarded volumes are deleted by a process of their own (cmd_sweep.h), one at a time, started
  * when something was discarded and at the agent's start, in case an earlier one was interrupted. */
 #include <dirent.h>
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "agent/uv_agent_priv.h"
 #include "common/cleanup.h"
@@ -70,6 +73,58 @@ void uv_agent_trash_sweep(struct uv_agent *a)
         log_warn("wherry-agent sweep-trash cannot be started: %s", uv_strerror(rc));
         uv_close((uv_handle_t *)&a->sweeper, on_sweeper_closed);
     }
+}
+
+/* ---- discarding ---- */
+
+/* Whether it has ended and shall not run again. Its remains may still be on their way out, after
+ * the controller has heard of its end. */
+static bool is_over(const struct uv_agent *a, const struct unit *u)
+{
+    const struct node_container *c = node_find(a->node, u->incarnation);
+
+    return c == NULL || c->state == LIFECYCLE_LEAVING ||
+           (c->state == LIFECYCLE_DONE && c->want.stop);
+}
+
+static bool mounts(const struct unit *u, const char *volume)
+{
+    struct order_mount mount;
+
+    for (unsigned i = 0; u->order != NULL && order_mount(u->order, i, &mount); i++) {
+        if (mount.kind == ORDER_MOUNT_VOLUME && strcmp(mount.source, volume) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const struct unit *user_of(const struct uv_agent *a, const char *volume)
+{
+    const struct unit *u = a->units;
+
+    while (u != NULL && (is_over(a, u) || !mounts(u, volume))) {
+        u = u->next;
+    }
+    return u;
+}
+
+void uv_agent_trash_discard(struct uv_agent *a, const char *volume, char *ret_error, size_t size)
+{
+    const struct unit *user = user_of(a, volume);
+    struct err e = {0};
+    int rc;
+
+    ret_error[0] = '\0';
+    if (user != NULL) {
+        (void)snprintf(ret_error, size, "volume %.100s is used by %s", volume, user->name);
+        return;
+    }
+    rc = volumes_discard(&a->volumes, volume, &e);
+    if (rc < 0 && rc != -ENOENT) {
+        (void)snprintf(ret_error, size, "%s", e.text);
+    }
+    uv_agent_trash_sweep(a);
 }
 
 void uv_agent_trash_cancel(struct uv_agent *a)
