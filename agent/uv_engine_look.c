@@ -13,6 +13,8 @@
 #include "agent/uv_engine_priv.h"
 #include "common/cleanup.h"
 
+#define ENDING_MS 500 /* from leaving its group to the end of a process */
+
 #define LEFT_MAX 65536u
 
 struct left {
@@ -175,12 +177,13 @@ static bool is_in_group(const struct uv_engine_run *run)
 }
 
 /* Number and start time say that it is the process of the record; where it is says that the record
- * is right. One that is ending has left its group, and may be watched all the same. */
+ * is right. One that is ending has left its group a little before its end can be seen, and may be
+ * watched all the same. */
 int uv_engine_check_group(const struct uv_engine_run *run, struct err *e)
 {
     struct pollfd ended = {.fd = run->pidfd, .events = POLLIN};
 
-    if (run->pidfd < 0 || is_in_group(run) || poll(&ended, 1, 0) > 0) {
+    if (run->pidfd < 0 || is_in_group(run) || poll(&ended, 1, ENDING_MS) > 0) {
         return 0;
     }
     return err_say(e, ESRCH, "process %u is not in the control group of the run",
