@@ -353,7 +353,9 @@ static unsigned fill_dirty(struct uv_agent_link *l, struct fill *fill)
 static void drop_front(uint64_t *list, unsigned *n, unsigned front)
 {
     *n -= front;
-    memmove(list, list + front, *n * sizeof(*list));
+    if (*n > 0) {
+        memmove(list, list + front, *n * sizeof(*list));
+    }
 }
 
 static void report_some(struct uv_agent_link *l)
