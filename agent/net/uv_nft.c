@@ -45,7 +45,8 @@ struct uv_nft {
     struct uv_nftchild *child; /* NULL: none */
     uint64_t started_ms;
     struct buf pending;
-    uint64_t seq; /* of the latest change */
+    uint64_t seq;      /* of the latest change */
+    uint64_t answered; /* the owner was told of all up to this one */
     char *last;
 
     bool busy; /* a transaction is under way: */
@@ -236,6 +237,12 @@ static int open_events(struct err *e)
 
 /* ---- what the child says ---- */
 
+static void tell(struct uv_nft *n, uint64_t seq, int status, const struct err *e)
+{
+    n->answered = seq;
+    n->config.done(n->config.arg, seq, status, e);
+}
+
 static void finish_refused(struct uv_nft *n, const char *error)
 {
     struct err e;
@@ -249,7 +256,7 @@ static void finish_refused(struct uv_nft *n, const char *error)
     n->foreign = n->foreign || n->busy_foreign;
     n->whole_at_ms = uv_now(n->config.loop) + RETRY_MS;
     (void)err_say(&e, EPROTO, "nft refuses table inet %s: %s", n->table, error);
-    n->config.done(n->config.arg, n->busy_seq, -EPROTO, &e);
+    tell(n, n->busy_seq, -EPROTO, &e);
 }
 
 static void finish_transaction(struct uv_nft *n)
@@ -268,7 +275,7 @@ static void finish_transaction(struct uv_nft *n)
         n->asserted_ms = n->busy_whole ? uv_now(n->config.loop) : n->asserted_ms;
         n->restored += n->busy_foreign;
         if (!n->closing) {
-            n->config.done(n->config.arg, n->busy_seq, 0, &none);
+            tell(n, n->busy_seq, 0, &none);
         }
     }
     n->busy_foreign = false;
@@ -380,7 +387,7 @@ static bool ensure_child(struct uv_nft *n, uint64_t now)
             return false;
         }
         arm(n, now + RETRY_MS);
-        n->config.done(n->config.arg, n->seq, e.code, &e);
+        tell(n, n->seq, e.code, &e);
         return false;
     }
     return true;
@@ -411,6 +418,10 @@ static void pump(struct uv_nft *n)
         arm(n, n->whole_at_ms);
     } else if (n->pending.len > 0) {
         send_pending(n);
+    } else if (n->answered < n->seq) { /* a change of nothing, and all before it is in force */
+        struct err none = {0};
+
+        tell(n, n->seq, 0, &none);
     }
 }
 

@@ -13,6 +13,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from cluster import Cluster, Daemon, Failure, Leaks, Suite, build_images, http_get, run, until  # noqa: E402
+from wherry_testlib import size_of  # noqa: E402
 
 SHOP = """
 name: shop
@@ -292,7 +293,7 @@ services:
     until("the stubborn one runs", lambda: state("stubborn")["state"] == "running")
     time.sleep(2)
     node = state("flood")["node"]
-    size = sum(os.path.getsize(os.path.join(d, f)) for d, _, fs in os.walk(os.path.join(c.hosts[node].state, "logs")) for f in fs)
+    size = sum(size_of(os.path.join(d, f)) for d, _, fs in os.walk(os.path.join(c.hosts[node].state, "logs")) for f in fs)
     assert 0 < size < 80 << 20, size
     assert all_well(c), "neighbours suffered"
     began = time.monotonic()

@@ -135,7 +135,7 @@ def log_flood(world):
     peak, files = 0, 0
     while program.process.poll() is None and peak < 200 << 20:
         found = glob.glob(logs + "/*/*")
-        peak = max(peak, sum(os.path.getsize(f) for f in found if os.path.exists(f)))
+        peak = max(peak, sum(lib.size_of(f) for f in found))
         files = max(files, len(found))
         time.sleep(0.02)
     world.equal("log flood", program.wait(40), 0)

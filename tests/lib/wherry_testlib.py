@@ -34,6 +34,14 @@ def begin(*needed):
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
+def size_of(path):
+    """0 for a file that is gone: logs are rotated while one looks."""
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0
+
+
 def wait_for(what, seconds=10, step=0.01):
     """Whether `what` becomes true (its value then)."""
     end = time.monotonic() + seconds

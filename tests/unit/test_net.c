@@ -794,6 +794,17 @@ START_TEST(nft_does_not_grow_for_ever)
 }
 END_TEST
 
+START_TEST(what_is_there_already_is_answered)
+{
+    struct net_backend own = {.address = t.address[0], .port = 80};
+    struct net_port port = {.port = 8080, .backends = &own, .n_backends = 1};
+
+    for (unsigned i = 0; i < 3; i++) {
+        publish(&port, 1);
+    }
+}
+END_TEST
+
 START_TEST(closing_calls_back_and_ports_are_there)
 {
     auto_close int server = serve(t.cell[0], SOCK_STREAM, 80);
@@ -1023,6 +1034,7 @@ int main(void)
     tcase_add_test(attached, ports_that_make_no_sense_are_refused);
     tcase_add_test(attached, many_ports_at_once);
     tcase_add_test(attached, nft_does_not_grow_for_ever);
+    tcase_add_test(attached, what_is_there_already_is_answered);
     tcase_add_test(attached, closing_calls_back_and_ports_are_there);
     tcase_add_test(attached, containers_reach_neither_each_other_nor_the_host);
     tcase_add_test(attached, containers_do_not_reach_the_hosts_of_other_nodes);
