@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WHERRY_COMMON_SVCTABLE_H
+#define WHERRY_COMMON_SVCTABLE_H
+
+/* A set of service entries with the sum of their hashes. The controller's grows a version with
+ * every change and tells what changed since another; the agent's is written by what it is told.
+ * Pure. Entries are copied in; what is given out is borrowed until the table's next change. */
+
+#include "common/svc.h"
+
+struct svctable;
+
+struct svctable *svctable_create(void);
+void svctable_destroy(struct svctable *t); /* accepts NULL */
+
+/* Returns whether anything changed. */
+bool svctable_put(struct svctable *t, const struct svc_entry *entry);
+bool svctable_remove(struct svctable *t, const char *stack, const char *service);
+void svctable_clear(struct svctable *t);
+
+unsigned svctable_count(const struct svctable *t);
+const struct svc_entry *svctable_at(const struct svctable *t, unsigned i); /* by stack, service */
+const struct svc_entry *svctable_find(const struct svctable *t, const char *stack,
+                                      const char *service);
+struct id128 svctable_sum(const struct svctable *t);
+
+/* One more with every change; 0: never changed. */
+uint64_t svctable_version(const struct svctable *t);
+
+/* Calls back for everything that changed after `since`, oldest change first, once per service; a
+ * NULL entry: it was removed. False, and nothing is called: that is too long ago (the log holds
+ * the latest 4,096 removals), begin with the whole. */
+typedef void (*svctable_cb)(void *arg, uint64_t version, const char *stack, const char *service,
+                            const struct svc_entry *entry);
+bool svctable_since(const struct svctable *t, uint64_t since, svctable_cb cb, void *arg);
+
+#endif
