@@ -28,10 +28,16 @@ struct id128 svctable_sum(const struct svctable *t);
 uint64_t svctable_version(const struct svctable *t);
 
 /* Calls back for everything that changed after `since`, oldest change first, once per service; a
- * NULL entry: it was removed. False, and nothing is called: that is too long ago (the log holds
- * the latest 4,096 removals), begin with the whole. */
-typedef void (*svctable_cb)(void *arg, uint64_t version, const char *stack, const char *service,
+ * NULL entry: it was removed. The callback returns whether it wants more. False, and nothing is
+ * called: that is too long ago (the log holds the latest 4,096 removals), or never was: begin with
+ * the whole. */
+typedef bool (*svctable_cb)(void *arg, uint64_t version, const char *stack, const char *service,
                             const struct svc_entry *entry);
 bool svctable_since(const struct svctable *t, uint64_t since, svctable_cb cb, void *arg);
+
+/* The same for who is told the whole, which began with an empty table at version `begun`, and has
+ * heard of everything up to `since` (first 0): removals before `begun` are none of its business. */
+bool svctable_whole(const struct svctable *t, uint64_t begun, uint64_t since, svctable_cb cb,
+                    void *arg);
 
 #endif
