@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Entries of the service table, and the property that its deltas rest on: from every version, what
+ * changed since gives the table as it is, and its sum. */
+#include "common/svctable.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+
+/* An entry of which a number decides everything. */
+struct made {
+    struct svc_entry entry;
+    struct svc_network networks[2];
+    struct svc_endpoint endpoints[4];
+    struct svc_port ports[1];
+};
+
+static const char *const aliases[] = {"api", "www"};
+
+static void make(struct made *m, const char *service, uint32_t number)
+{
+    memset(m, 0, sizeof(*m));
+    m->networks[0] = (struct svc_network){.vip = 0x0af00000u + number % 7, .aliases = aliases};
+    m->networks[0].n_aliases = number % 3;
+    m->networks[1].internal = true;
+    (void)snprintf(m->networks[0].name, sizeof(m->networks[0].name), "shop_default");
+    (void)snprintf(m->networks[1].name, sizeof(m->networks[1].name), "shop_inner");
+    for (unsigned i = 0; i < 4; i++) {
+        m->endpoints[i] = (struct svc_endpoint){.incarnation = number + i,
+                                                .slot = i + 1,
+                                                .address = 0x0a800000u + i,
+                                                .networks = 1,
+                                                .ready = (number >> i & 1) != 0};
+    }
+    m->ports[0] = (struct svc_port){.published = 8080, .target = 80};
+    m->entry = (struct svc_entry){.networks = m->networks,
+                                  .n_networks = 1 + number % 2,
+                                  .endpoints = m->endpoints,
+                                  .n_endpoints = number % 5,
+                                  .ports = m->ports,
+                                  .n_ports = number % 2};
+    (void)snprintf(m->entry.stack, sizeof(m->entry.stack), "shop");
+    (void)snprintf(m->entry.service, sizeof(m->entry.service), "%s", service);
+}
+
+/* ---- entries ---- */
+
+/* Each changes one thing. */
+static void change(struct made *m, unsigned what)
+{
+    switch (what) {
+    case 0:
+        m->entry.service[0]++;
+        break;
+    case 1:
+        m->entry.stack[0]++;
+        break;
+    case 2:
+        m->entry.balance = SVC_BALANCE_CLIENT;
+        break;
+    case 3:
+        m->entry.n_networks--;
+        break;
+    case 4:
+        m->networks[0].vip++;
+        break;
+    case 5:
+        m->networks[0].internal = true;
+        break;
+    case 6:
+        m->networks[0].ipv6 = true;
+        break;
+    case 7:
+        m->networks[0].n_aliases--;
+        break;
+    case 8:
+        m->networks[0].name[0]++;
+        break;
+    case 9:
+        m->entry.n_endpoints--;
+        break;
+    case 10:
+        m->endpoints[0].incarnation++;
+        break;
+    case 11:
+        m->endpoints[0].slot++;
+        break;
+    case 12:
+        m->endpoints[0].address++;
+        break;
+    case 13:
+        m->endpoints[0].extra++;
+        break;
+    case 14:
+        m->endpoints[0].networks = 3;
+        break;
+    case 15:
+        m->endpoints[0].ready = !m->endpoints[0].ready;
+        break;
+    case 16:
+        m->endpoints[0].draining = true;
+        break;
+    case 17:
+        m->entry.n_ports--;
+        break;
+    case 18:
+        m->ports[0].udp = true;
+        break;
+    case 19:
+        m->ports[0].published++;
+        break;
+    case 20:
+        m->ports[0].target++;
+        break;
+    case 21:
+        m->ports[0].host_ip++;
+        break;
+    default:
+        ck_abort();
+    }
+}
+
+#define CHANGES 22
+#define FULL    29 /* both networks, two aliases, four endpoints, a port */
+
+START_TEST(hash_is_of_everything)
+{
+    struct id128 seen[CHANGES + 1];
+    struct made m;
+
+    make(&m, "web", FULL);
+    ck_assert_uint_eq(m.entry.n_networks, 2);
+    ck_assert_uint_eq(m.entry.n_endpoints, 4);
+    ck_assert_uint_eq(m.networks[0].n_aliases, 2);
+    seen[CHANGES] = svc_hash(&m.entry);
+    for (unsigned i = 0; i < CHANGES; i++) {
+        make(&m, "web", FULL);
+        change(&m, i);
+        seen[i] = svc_hash(&m.entry);
+        for (unsigned k = 0; k <= CHANGES; k++) {
+            ck_assert_msg((k < i || k == CHANGES) ? !id128_equal(seen[i], seen[k]) : true,
+                          "changes %u and %u give one hash", i, k);
+        }
+    }
+}
+END_TEST
+
+START_TEST(copy_is_deep)
+{
+    struct made m;
+    auto_free struct svc_entry *copy = NULL;
+    struct id128 before;
+
+    make(&m, "web", FULL);
+    before = svc_hash(&m.entry);
+    copy = svc_copy(&m.entry);
+    ck_assert(id128_equal(svc_hash(copy), before));
+    memset(&m, 0xee, sizeof(m));
+    ck_assert(id128_equal(svc_hash(copy), before));
+    ck_assert_str_eq(copy->networks[0].aliases[1], "www");
+}
+END_TEST
+
+START_TEST(virtual_range)
+{
+    uint32_t net;
+    unsigned prefix;
+
+    svc_vip_range(0x0a800000, 9, &net, &prefix);
+    ck_assert_uint_eq(net, 0x0af00000);
+    ck_assert_uint_eq(prefix, 12);
+}
+END_TEST
+
+/* ---- table ---- */
+
+START_TEST(order_and_sum)
+{
+    static const char *const names[] = {"web", "db", "api", "web"};
+    struct svctable *t = svctable_create();
+    struct id128 sum = {0, 0};
+    struct made m;
+
+    for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+        make(&m, names[i], i);
+        ck_assert(svctable_put(t, &m.entry));
+        ck_assert(!svctable_put(t, &m.entry));
+        ck_assert_uint_eq(svctable_version(t), i + 1);
+    }
+    ck_assert_uint_eq(svctable_count(t), 3);
+    ck_assert_str_eq(svctable_at(t, 0)->service, "api");
+    ck_assert_str_eq(svctable_at(t, 2)->service, "web");
+    ck_assert_uint_eq(svctable_find(t, "shop", "web")->n_endpoints, 3);
+    ck_assert_ptr_null(svctable_find(t, "shop", "we"));
+    for (unsigned i = 0; i < 3; i++) {
+        sum = id128_add(sum, svc_hash(svctable_at(t, i)));
+    }
+    ck_assert(id128_equal(sum, svctable_sum(t)));
+    ck_assert(svctable_put(t, &(struct svc_entry){.stack = "a", .service = "z"}));
+    ck_assert_str_eq(svctable_at(t, 0)->stack, "a");
+    ck_assert(svctable_remove(t, "a", "z"));
+    ck_assert(!svctable_remove(t, "a", "z"));
+    ck_assert(id128_equal(sum, svctable_sum(t)));
+    svctable_clear(t);
+    ck_assert_uint_eq(svctable_count(t), 0);
+    ck_assert(id128_is_zero(svctable_sum(t)));
+    svctable_destroy(t);
+    svctable_destroy(NULL);
+}
+END_TEST
+
+static bool apply(void *arg, uint64_t version, const char *stack, const char *service,
+                  const struct svc_entry *entry)
+{
+    struct svctable *to = arg;
+
+    ck_assert_uint_gt(version, 0);
+    if (entry != NULL) {
+        ck_assert_str_eq(entry->service, service);
+        (void)svctable_put(to, entry);
+    } else {
+        (void)svctable_remove(to, stack, service);
+    }
+    return true;
+}
+
+static void same(const struct svctable *a, const struct svctable *b)
+{
+    ck_assert_uint_eq(svctable_count(a), svctable_count(b));
+    ck_assert(id128_equal(svctable_sum(a), svctable_sum(b)));
+    for (unsigned i = 0; i < svctable_count(a); i++) {
+        ck_assert(id128_equal(svc_hash(svctable_at(a, i)), svc_hash(svctable_at(b, i))));
+    }
+}
+
+static void shake(struct svctable *t, unsigned *seed)
+{
+    struct made m;
+    char name[16];
+
+    (void)snprintf(name, sizeof(name), "s%d", rand_r(seed) % 12);
+    if (rand_r(seed) % 3 == 0) {
+        (void)svctable_remove(t, "shop", name);
+    } else {
+        make(&m, name, (uint32_t)rand_r(seed) % 64);
+        (void)svctable_put(t, &m.entry);
+    }
+}
+
+#define STEPS 60
+
+/* From every version it ever had, in every world. */
+START_TEST(since_gives_the_table)
+{
+    unsigned seed = (unsigned)_i + 1;
+    struct svctable *t = svctable_create();
+    struct svctable *was[STEPS + 1];
+    uint64_t versions[STEPS + 1];
+
+    for (unsigned i = 0; i <= STEPS; i++) {
+        was[i] = svctable_create();
+        ck_assert(svctable_since(t, 0, apply, was[i]));
+        versions[i] = svctable_version(t);
+        same(t, was[i]);
+        shake(t, &seed);
+    }
+    for (unsigned i = 0; i <= STEPS; i++) {
+        ck_assert(svctable_since(t, versions[i], apply, was[i]));
+        same(t, was[i]);
+        svctable_destroy(was[i]);
+    }
+    ck_assert(!svctable_since(t, svctable_version(t) + 1, apply, NULL));
+    svctable_destroy(t);
+}
+END_TEST
+
+struct portion {
+    struct svctable *to;
+    unsigned left;
+    uint64_t told;
+};
+
+static bool apply_some(void *arg, uint64_t version, const char *stack, const char *service,
+                       const struct svc_entry *entry)
+{
+    struct portion *p = arg;
+
+    if (p->left == 0) {
+        return false;
+    }
+    ck_assert_uint_gt(version, p->told);
+    p->left--;
+    p->told = version;
+    return apply(p->to, version, stack, service, entry);
+}
+
+/* The whole in portions, while the table goes on changing. */
+START_TEST(whole_in_portions)
+{
+    unsigned seed = (unsigned)_i + 1;
+    struct svctable *t = svctable_create();
+    struct portion p = {.to = svctable_create()};
+    uint64_t begun;
+
+    for (unsigned i = 0; i < STEPS; i++) {
+        shake(t, &seed);
+    }
+    begun = svctable_version(t);
+    for (unsigned i = 0; i < 200; i++) {
+        p.left = (unsigned)rand_r(&seed) % 4;
+        ck_assert(svctable_whole(t, begun, p.told, apply_some, &p));
+        if (i < 100) {
+            shake(t, &seed);
+        }
+    }
+    same(t, p.to);
+    ck_assert_uint_eq(p.told, svctable_version(t));
+    svctable_destroy(p.to);
+    svctable_destroy(t);
+}
+END_TEST
+
+/* More removals than the log remembers: that is said, not passed over. */
+START_TEST(too_long_ago)
+{
+    struct svctable *t = svctable_create();
+    struct svctable *copy = svctable_create();
+    struct made m;
+    char name[16];
+    uint64_t begun;
+
+    make(&m, "stays", 1);
+    (void)svctable_put(t, &m.entry);
+    begun = svctable_version(t);
+    for (unsigned i = 0; i < 4100; i++) {
+        (void)snprintf(name, sizeof(name), "s%u", i);
+        make(&m, name, i);
+        (void)svctable_put(t, &m.entry);
+        ck_assert(svctable_remove(t, "shop", name));
+    }
+    ck_assert(!svctable_since(t, 0, apply, NULL));
+    ck_assert(!svctable_whole(t, begun, 0, apply, NULL));
+    ck_assert(!svctable_since(t, 8, apply, NULL));
+    ck_assert(svctable_since(t, 9, apply, copy)); /* four are forgotten: 3, 5, 7, 9 */
+    ck_assert(svctable_whole(t, svctable_version(t), 0, apply, copy));
+    same(t, copy);
+    ck_assert_uint_eq(svctable_count(copy), 1);
+    begun = svctable_version(t);
+    svctable_clear(t);
+    ck_assert(!svctable_since(t, begun, apply, NULL));
+    ck_assert(svctable_since(t, svctable_version(t), apply, NULL));
+    svctable_destroy(copy);
+    svctable_destroy(t);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("svctable");
+    TCase *tc = tcase_create("svctable");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_add_test(tc, hash_is_of_everything);
+    tcase_add_test(tc, copy_is_deep);
+    tcase_add_test(tc, virtual_range);
+    tcase_add_test(tc, order_and_sum);
+    tcase_add_loop_test(tc, since_gives_the_table, 0, 20);
+    tcase_add_loop_test(tc, whole_in_portions, 0, 20);
+    tcase_add_test(tc, too_long_ago);
+    suite_add_tcase(suite, tc);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
