@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/net/netelem.h"
+
+#include <check.h>
+
+/* In the order that they shall have; every one has another key. */
+static const struct netelem ordered[] = {
+    {.set = NETELEM_CLASS, .address = 1, .mark = 9},
+    {.set = NETELEM_CLASS, .address = 2, .mark = 1},
+    {.set = NETELEM_REACH, .mark = 1, .address = 7},
+    {.set = NETELEM_REACH, .mark = 2, .address = 3},
+    {.set = NETELEM_REACH, .mark = 2, .address = 4},
+    {.set = NETELEM_VIP, .address = 5, .chain = NETELEM_CHAIN_VIC, .n = 2},
+    {.set = NETELEM_VIP_TO, .address = 5, .index = 0, .to = 9},
+    {.set = NETELEM_VIP_TO, .address = 5, .index = 1, .to = 8},
+    {.set = NETELEM_ANY, .port = 443, .chain = NETELEM_CHAIN_ANY, .n = 1},
+    {.set = NETELEM_ANY, .udp = 1, .port = 53, .chain = NETELEM_CHAIN_ANY, .n = 1},
+    {.set = NETELEM_ONE, .address = 0xfffffffeu, .port = 80, .chain = NETELEM_CHAIN_ONE, .n = 3},
+    {.set = NETELEM_INGRESS, .address = 1, .port = 80},
+    {.set = NETELEM_INGRESS, .address = 1, .udp = 1, .port = 80},
+    {.set = NETELEM_OUT, .address = 1, .other = 0x0a000000u, .prefix = 8},
+    {.set = NETELEM_OUT, .address = 1, .other = 0x0a000000u, .prefix = 9},
+    {.set = NETELEM_OUT, .address = 1, .other = 0x0b000000u, .prefix = 8},
+};
+#define N ((unsigned)(sizeof(ordered) / sizeof(ordered[0])))
+
+START_TEST(every_two_compare_by_their_keys)
+{
+    for (unsigned i = 0; i < N; i++) {
+        for (unsigned j = 0; j < N; j++) {
+            int is = netelem_compare_key(&ordered[i], &ordered[j]);
+
+            ck_assert_int_eq((is > 0) - (is < 0), (i > j) - (i < j));
+            ck_assert_int_eq(netelem_equal(&ordered[i], &ordered[j]), i == j);
+        }
+    }
+}
+END_TEST
+
+START_TEST(values_are_no_part_of_the_key)
+{
+    for (unsigned i = 0; i < N; i++) {
+        struct netelem other = ordered[i];
+
+        other.to ^= 1;
+        other.to_port ^= 1;
+        other.n ^= 1;
+        other.chain ^= 1;
+        other.mark ^= ordered[i].set != NETELEM_REACH;
+        ck_assert_int_eq(netelem_compare_key(&other, &ordered[i]), 0);
+        ck_assert(!netelem_equal(&other, &ordered[i]));
+    }
+}
+END_TEST
+
+/* Any order of adding gives the same list. */
+START_TEST(sorting_orders_everything)
+{
+    for (unsigned step = 1; step < N; step += 2) { /* odd: N is a power of two */
+        struct netelems l = {0};
+
+        for (unsigned i = 0; i < N; i++) {
+            netelems_add(&l, &ordered[(i * step + step) % N]);
+        }
+        netelems_sort(&l);
+        ck_assert_uint_eq(l.n, N);
+        for (unsigned i = 0; i < N; i++) {
+            ck_assert(netelem_equal(&l.list[i], &ordered[i]));
+        }
+        netelems_add(&l, &ordered[0]);
+        netelems_finish(&l);
+        ck_assert_ptr_null(l.list);
+    }
+}
+END_TEST
+
+START_TEST(of_equal_keys_the_first_stays)
+{
+    for (unsigned n = 0; n < 70; n++) {
+        struct netelems l = {0};
+
+        for (unsigned i = 0; i < n; i++) {
+            struct netelem e = {.set = NETELEM_CLASS, .address = 100 - i % 3, .mark = i};
+
+            netelems_add(&l, &e);
+        }
+        netelems_sort(&l);
+        ck_assert_uint_eq(l.n, n < 3 ? n : 3);
+        for (unsigned i = 0; i < l.n; i++) {
+            ck_assert_uint_eq(l.list[i].mark, 100 - l.list[i].address);
+        }
+        netelems_finish(&l);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("netelem");
+    TCase *c = tcase_create("netelem");
+    SRunner *r = srunner_create(s);
+    int failed;
+
+    tcase_add_test(c, every_two_compare_by_their_keys);
+    tcase_add_test(c, values_are_no_part_of_the_key);
+    tcase_add_test(c, sorting_orders_everything);
+    tcase_add_test(c, of_equal_keys_the_first_stays);
+    suite_add_tcase(s, c);
+    srunner_run_all(r, CK_ENV);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed == 0 ? 0 : 1;
+}
