@@ -99,6 +99,9 @@ struct link_facts {
     unsigned n_images;
 };
 
+/* What an agent understands beside what it always did; the bits of Hello.features. */
+#define LINK_FEATURE_ASK (UINT64_C(1) << 0) /* StreamOpen.ask */
+
 struct link_hello {
     uint32_t version;
     uint64_t features;
@@ -262,10 +265,21 @@ struct link_logs {
     uint64_t since_unix_ms;
 };
 
+/* A question to a node: rows go there and come back (askrow.h). */
+#define LINK_ASK_KIND_MAX 32
+#define LINK_ASK_ARGS_MAX 2048
+
+struct link_ask {
+    const char *kind; /* NULL: none, it is about logs */
+    const void *args; /* one row, well-formed */
+    size_t len;
+};
+
 struct link_stream_open {
     uint64_t stream; /* not 0 */
     uint32_t credit;
-    struct link_logs logs;
+    struct link_logs logs; /* either this … */
+    struct link_ask ask;   /* … or that */
 };
 
 struct link_line {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/askrow.h"
 #include "common/codec_link_priv.h"
 
 static int bad(struct err *e, const char *what)
@@ -399,22 +400,41 @@ static int heartbeat_ack_in(const Wherry__Link__HeartbeatAck *a, struct link_mes
 
 /* ---- streams and volumes ---- */
 
+static int logs_in(const Wherry__Link__LogsOpen *l, struct link_logs *ret, struct err *e)
+{
+    *ret = (struct link_logs){.incarnation = l->incarnation,
+                              .follow = l->follow,
+                              .tail_all = l->tail_all,
+                              .tail = l->tail,
+                              .since_unix_ms = l->since_unix_ms};
+    return l->incarnation != 0 ? 0 : bad(e, "logs of no container");
+}
+
+static int ask_in(const Wherry__Link__AskOpen *a, struct link_ask *ret, struct err *e)
+{
+    *ret = (struct link_ask){.kind = a->kind, .args = a->arguments.data, .len = a->arguments.len};
+    if (a->kind[0] == '\0' || strlen(a->kind) >= LINK_ASK_KIND_MAX ||
+        ret->len > LINK_ASK_ARGS_MAX || !askrow_is_valid(ret->args, ret->len)) {
+        return bad(e, "a question without a name, or whose arguments are no row");
+    }
+    return 0;
+}
+
 static int stream_open_in(const Wherry__Link__StreamOpen *s, struct link_message *m, struct err *e)
 {
-    if (s->stream == 0 || s->what_case != WHERRY__LINK__STREAM_OPEN__WHAT_LOGS ||
-        s->logs->incarnation == 0 || s->credit > LINK_CREDIT_MAX) {
-        return bad(e, "a stream of nothing that is known, or with too much credit");
+    struct link_stream_open *to = &m->u.stream_open;
+
+    *to = (struct link_stream_open){.stream = s->stream, .credit = s->credit};
+    if (s->stream == 0 || s->credit > LINK_CREDIT_MAX) {
+        return bad(e, "a stream without a number, or with too much credit");
     }
-    m->u.stream_open = (struct link_stream_open){
-        .stream = s->stream,
-        .credit = s->credit,
-        .logs = {.incarnation = s->logs->incarnation,
-                 .follow = s->logs->follow,
-                 .tail_all = s->logs->tail_all,
-                 .tail = s->logs->tail,
-                 .since_unix_ms = s->logs->since_unix_ms},
-    };
-    return 0;
+    if (s->what_case == WHERRY__LINK__STREAM_OPEN__WHAT_LOGS) {
+        return logs_in(s->logs, &to->logs, e);
+    }
+    if (s->what_case == WHERRY__LINK__STREAM_OPEN__WHAT_ASK) {
+        return ask_in(s->ask, &to->ask, e);
+    }
+    return bad(e, "a stream of nothing that is known");
 }
 
 static int stream_data_in(const Wherry__Link__StreamData *s, struct link_message *m, struct err *e)

@@ -335,6 +335,7 @@ static void stream_open(const struct link_stream_open *s, codec_link_envelope *e
 {
     Wherry__Link__StreamOpen msg = WHERRY__LINK__STREAM_OPEN__INIT;
     Wherry__Link__LogsOpen logs = WHERRY__LINK__LOGS_OPEN__INIT;
+    Wherry__Link__AskOpen ask = WHERRY__LINK__ASK_OPEN__INIT;
 
     logs.incarnation = s->logs.incarnation;
     logs.follow = s->logs.follow;
@@ -343,8 +344,15 @@ static void stream_open(const struct link_stream_open *s, codec_link_envelope *e
     logs.since_unix_ms = s->logs.since_unix_ms;
     msg.stream = s->stream;
     msg.credit = s->credit;
-    msg.what_case = WHERRY__LINK__STREAM_OPEN__WHAT_LOGS;
-    msg.logs = &logs;
+    if (s->ask.kind == NULL) {
+        msg.what_case = WHERRY__LINK__STREAM_OPEN__WHAT_LOGS;
+        msg.logs = &logs;
+    } else {
+        ask.kind = codec_link_text(s->ask.kind);
+        ask.arguments = codec_link_bytes(s->ask.args, s->ask.len);
+        msg.what_case = WHERRY__LINK__STREAM_OPEN__WHAT_ASK;
+        msg.ask = &ask;
+    }
     env->stream_open = &msg;
     codec_link_put(env, LINK_STREAM_OPEN, out);
 }

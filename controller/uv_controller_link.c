@@ -102,15 +102,15 @@ static void on_volume_forgotten(void *arg, struct id128 node_id, uint64_t reques
     }
 }
 
-static void on_log_lines(void *arg, uint64_t stream, const struct uv_session_log_line *lines,
-                         unsigned n)
+static void on_stream_lines(void *arg, uint64_t stream, const struct uv_session_line *lines,
+                            unsigned n)
 {
-    uv_api_log_lines(((struct uv_controller *)arg)->api, stream, lines, n);
+    uv_api_stream_lines(((struct uv_controller *)arg)->api, stream, lines, n);
 }
 
-static void on_log_end(void *arg, uint64_t stream, const char *error)
+static void on_stream_end(void *arg, uint64_t stream, const char *error)
 {
-    uv_api_log_end(((struct uv_controller *)arg)->api, stream, error);
+    uv_api_stream_end(((struct uv_controller *)arg)->api, stream, error);
 }
 
 static const struct fleet *fleet_now(void *arg)
@@ -177,21 +177,21 @@ static const struct ring *on_events(void *arg)
     return ((struct uv_controller *)arg)->ring;
 }
 
-static int on_logs_open(void *arg, struct id128 node_id, const struct link_logs *logs,
-                        uint32_t credit, uint64_t *ret_stream, struct err *e)
+static int on_stream_open(void *arg, struct id128 node_id, const struct link_stream_open *what,
+                          uint64_t *ret_stream, struct err *e)
 {
-    return uv_sessions_logs_open(((struct uv_controller *)arg)->sessions, node_id, logs, credit,
-                                 ret_stream, e);
+    return uv_sessions_stream_open(((struct uv_controller *)arg)->sessions, node_id, what,
+                                   ret_stream, e);
 }
 
-static void on_logs_credit(void *arg, uint64_t stream, uint32_t bytes)
+static void on_stream_credit(void *arg, uint64_t stream, uint32_t bytes)
 {
-    uv_sessions_logs_credit(((struct uv_controller *)arg)->sessions, stream, bytes);
+    uv_sessions_stream_credit(((struct uv_controller *)arg)->sessions, stream, bytes);
 }
 
-static void on_logs_close(void *arg, uint64_t stream)
+static void on_stream_close(void *arg, uint64_t stream)
 {
-    uv_sessions_logs_close(((struct uv_controller *)arg)->sessions, stream);
+    uv_sessions_stream_close(((struct uv_controller *)arg)->sessions, stream);
 }
 
 /* ---- both ---- */
@@ -204,17 +204,17 @@ static const struct uv_sessions_events session_events = {
     .observed = on_observed,
     .ack = on_ack,
     .volume_forgotten = on_volume_forgotten,
-    .log_lines = on_log_lines,
-    .log_end = on_log_end,
+    .stream_lines = on_stream_lines,
+    .stream_end = on_stream_end,
 };
 
 static const struct uv_api_host api_host = {
     .world = on_world,
     .ask = on_ask,
     .events = on_events,
-    .logs_open = on_logs_open,
-    .logs_credit = on_logs_credit,
-    .logs_close = on_logs_close,
+    .stream_open = on_stream_open,
+    .stream_credit = on_stream_credit,
+    .stream_close = on_stream_close,
 };
 
 int uv_controller_link(struct uv_controller *c, struct err *e)

@@ -12,9 +12,10 @@
 #include "common/log.h"
 #include "controller/uv_session_priv.h"
 
-#define ASKED_MS   30000u
-#define SILENT_MIN 20000u /* a peer that says nothing for so long, and for five timeouts, is cut   \
-                           */
+#define ASKED_MS 30000u
+#define SILENT_MIN                                                                                 \
+    20000u /* a peer that says nothing for so long, and for five timeouts, is cut                  \
+            */
 
 /* ---- ends ---- */
 
@@ -27,6 +28,7 @@ void uv_session_stream_forget(struct session *se, struct session_stream *stream)
     }
     *at = stream->next;
     se->n_streams--;
+    free(stream->args);
     free(stream);
 }
 
@@ -40,7 +42,7 @@ void uv_session_drop_waiting(struct session *se, bool tell)
 
         uv_session_stream_forget(se, se->streams);
         if (tell && !closed) {
-            config->events->log_end(config->arg, number, "the session with the node has ended");
+            config->events->stream_end(config->arg, number, "the session with the node has ended");
         }
     }
     while (se->n_requests > 0) {

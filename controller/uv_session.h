@@ -8,7 +8,8 @@
  * changed since, never messages. Nodes are named by their id: at most one session each, the newest.
  *
  * Every event may be called from inside a read; the owner queues (fleet.h asks for it anyway). No
- * function here calls an event back from inside, but for `gone` and `log_end` of what it ends. */
+ * function here calls an event back from inside, but for `gone` and `stream_end` of what it ends.
+ */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,13 +20,13 @@
 
 #define UV_SESSION_SESSIONS_MAX 12000u /* with the nodes that have not said Hello yet */
 #define UV_SESSION_GREETING_MAX 1024u  /* that have not said Hello yet */
-#define UV_SESSION_STREAMS_MAX  512u   /* log streams of one node: two readers of a large service */
+#define UV_SESSION_STREAMS_MAX  512u   /* of one node: two readers of a large service's logs */
 #define UV_SESSION_REQUESTS_MAX 64u    /* VolumeForget of one node on their way */
 #define UV_SESSION_HELLO_MS     10000u
 
 struct uv_sessions;
 
-struct uv_session_log_line {
+struct uv_session_line {
     uint64_t unix_ns;
     bool is_stderr;
     bool partial; /* goes on in the next line */
@@ -52,10 +53,10 @@ struct uv_sessions_events {
                 struct id128 assigned_sum);
     /* `error` "": the volume is gone from the node. */
     void (*volume_forgotten)(void *arg, struct id128 node_id, uint64_t request, const char *error);
-    void (*log_lines)(void *arg, uint64_t stream, const struct uv_session_log_line *lines,
-                      unsigned n);
+    void (*stream_lines)(void *arg, uint64_t stream, const struct uv_session_line *lines,
+                         unsigned n);
     /* The stream is over and its number means nothing any more; `error` "": as expected. */
-    void (*log_end)(void *arg, uint64_t stream, const char *error);
+    void (*stream_end)(void *arg, uint64_t stream, const char *error);
 };
 
 struct uv_sessions_config {
@@ -102,13 +103,16 @@ void uv_sessions_reset(struct uv_sessions *s, const char *reason);
 int uv_sessions_forget_volume(struct uv_sessions *s, struct id128 node_id, uint64_t request,
                               const char *volume, struct err *e);
 
-/* Opens a log stream with this credit; lines cost LINK_LINE_COST of it. Errors as above. */
-int uv_sessions_logs_open(struct uv_sessions *s, struct id128 node_id, const struct link_logs *logs,
-                          uint32_t credit, uint64_t *ret_stream, struct err *e);
+/* Opens a stream of log lines, or of the rows that answer a question, with its credit; lines cost
+ * LINK_LINE_COST of it. Copies; the number is given, not taken. Errors as above; -EOPNOTSUPP: the
+ * agent is too old to be asked. */
+int uv_sessions_stream_open(struct uv_sessions *s, struct id128 node_id,
+                            const struct link_stream_open *what, uint64_t *ret_stream,
+                            struct err *e);
 /* The agent may send this much more. Unknown streams (ended meanwhile) are ignored. */
-void uv_sessions_logs_credit(struct uv_sessions *s, uint64_t stream, uint32_t bytes);
-/* No more events of it; `log_end` does not come. */
-void uv_sessions_logs_close(struct uv_sessions *s, uint64_t stream);
+void uv_sessions_stream_credit(struct uv_sessions *s, uint64_t stream, uint32_t bytes);
+/* No more events of it; `stream_end` does not come. */
+void uv_sessions_stream_close(struct uv_sessions *s, uint64_t stream);
 
 /* Connected sessions that have been welcomed. */
 unsigned uv_sessions_count(const struct uv_sessions *s);

@@ -97,6 +97,7 @@ static void hello(struct session *se, const struct link_message *m)
         return;
     }
     se->node_id = h->node_id;
+    se->features = h->features;
     (void)snprintf(se->name, sizeof(se->name), "%s", h->facts.name);
     se->holds = h->assigned;
     se->holds_known = true;
@@ -208,7 +209,7 @@ static void stream_data(struct session *se, const struct link_message *m)
 {
     const struct link_stream_data *d = &m->u.stream_data;
     struct session_stream *st = stream_of(se, d->stream);
-    auto_free struct uv_session_log_line *lines = xcalloc(d->n + 1, sizeof(*lines));
+    auto_free struct uv_session_line *lines = xcalloc(d->n + 1, sizeof(*lines));
 
     if (st == NULL) {
         return;
@@ -218,13 +219,13 @@ static void stream_data(struct session *se, const struct link_message *m)
         return;
     }
     for (unsigned i = 0; i < d->n; i++) {
-        lines[i] = (struct uv_session_log_line){.unix_ns = d->lines[i].unix_ns,
-                                                .is_stderr = d->lines[i].is_stderr,
-                                                .partial = d->lines[i].partial,
-                                                .text = d->lines[i].text,
-                                                .len = d->lines[i].len};
+        lines[i] = (struct uv_session_line){.unix_ns = d->lines[i].unix_ns,
+                                            .is_stderr = d->lines[i].is_stderr,
+                                            .partial = d->lines[i].partial,
+                                            .text = d->lines[i].text,
+                                            .len = d->lines[i].len};
     }
-    events_of(se)->log_lines(arg_of(se), d->stream, lines, d->n);
+    events_of(se)->stream_lines(arg_of(se), d->stream, lines, d->n);
 }
 
 static void stream_end(struct session *se, const struct link_message *m)
@@ -233,7 +234,7 @@ static void stream_end(struct session *se, const struct link_message *m)
 
     if (st != NULL) {
         uv_session_stream_forget(se, st);
-        events_of(se)->log_end(arg_of(se), m->u.stream_end.stream, m->u.stream_end.error);
+        events_of(se)->stream_end(arg_of(se), m->u.stream_end.stream, m->u.stream_end.error);
     }
 }
 

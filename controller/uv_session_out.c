@@ -131,8 +131,9 @@ static void stream_open(struct session *se, struct session_stream *st)
 {
     struct link_message m = {.kind = LINK_STREAM_OPEN};
 
-    m.u.stream_open =
-        (struct link_stream_open){.stream = st->number, .credit = st->credit_due, .logs = st->logs};
+    m.u.stream_open = st->what;
+    m.u.stream_open.stream = st->number;
+    m.u.stream_open.credit = st->credit_due;
     st->open_due = false;
     st->credit_due = 0;
     uv_session_write(se, &m);

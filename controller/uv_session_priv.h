@@ -28,7 +28,9 @@ struct session_list {
 struct session_stream {
     struct session_stream *next;
     uint64_t number;
-    struct link_logs logs;
+    struct link_stream_open what;
+    char kind[LINK_ASK_KIND_MAX]; /* what `what.ask` borrows; the arguments too */
+    void *args;
     uint32_t credit_due; /* to be told */
     int64_t credit;      /* the agent may send; a last line may pass it */
     bool open_due;
@@ -47,6 +49,7 @@ struct session {
     struct uv_wire wire;
     enum session_state state;
     struct id128 node_id;
+    uint64_t features;
     char name[FLEET_NAME];
     char peer[64];
     char reason[LINK_REASON_MAX]; /* why it ends */

@@ -332,8 +332,32 @@ int uv_sessions_forget_volume(struct uv_sessions *s, struct id128 node_id, uint6
     return 0;
 }
 
-int uv_sessions_logs_open(struct uv_sessions *s, struct id128 node_id, const struct link_logs *logs,
-                          uint32_t credit, uint64_t *ret_stream, struct err *e)
+/* With copies of what a question borrows. */
+static struct session_stream *stream_make(const struct link_stream_open *what)
+{
+    struct session_stream *st = xcalloc(1, sizeof(*st));
+
+    st->what = *what;
+    st->credit_due = what->credit < LINK_CREDIT_MAX ? what->credit : LINK_CREDIT_MAX;
+    st->credit = st->credit_due;
+    st->open_due = true;
+    if (what->ask.kind != NULL) {
+        assert(strlen(what->ask.kind) < sizeof(st->kind));
+        assert(what->ask.len <= LINK_ASK_ARGS_MAX);
+        (void)snprintf(st->kind, sizeof(st->kind), "%s", what->ask.kind);
+        st->args = xcalloc(1, what->ask.len + 1);
+        if (what->ask.len > 0) {
+            memcpy(st->args, what->ask.args, what->ask.len);
+        }
+        st->what.ask.kind = st->kind;
+        st->what.ask.args = st->args;
+    }
+    return st;
+}
+
+int uv_sessions_stream_open(struct uv_sessions *s, struct id128 node_id,
+                            const struct link_stream_open *what, uint64_t *ret_stream,
+                            struct err *e)
 {
     struct session *se = ready_or(s, node_id, e);
     struct session_stream *st;
@@ -341,17 +365,16 @@ int uv_sessions_logs_open(struct uv_sessions *s, struct id128 node_id, const str
     if (se == NULL) {
         return -ENOTCONN;
     }
+    if (what->ask.kind != NULL && (se->features & LINK_FEATURE_ASK) == 0) {
+        return err_say(e, EOPNOTSUPP, "the agent of node %s is too old to be asked", se->name);
+    }
     if (se->n_streams == UV_SESSION_STREAMS_MAX) {
-        return err_say(e, EBUSY, "%u logs are being read from %s already", UV_SESSION_STREAMS_MAX,
+        return err_say(e, EBUSY, "%u streams from %s are open already", UV_SESSION_STREAMS_MAX,
                        se->name);
     }
-    st = xcalloc(1, sizeof(*st));
-    *st = (struct session_stream){.next = se->streams,
-                                  .number = ++s->last_stream,
-                                  .logs = *logs,
-                                  .credit_due = credit < LINK_CREDIT_MAX ? credit : LINK_CREDIT_MAX,
-                                  .open_due = true};
-    st->credit = st->credit_due;
+    st = stream_make(what);
+    st->number = ++s->last_stream;
+    st->next = se->streams;
     se->streams = st;
     se->n_streams++;
     *ret_stream = st->number;
@@ -373,7 +396,7 @@ static struct session_stream *stream_find(const struct uv_sessions *s, uint64_t 
     return NULL;
 }
 
-void uv_sessions_logs_credit(struct uv_sessions *s, uint64_t stream, uint32_t bytes)
+void uv_sessions_stream_credit(struct uv_sessions *s, uint64_t stream, uint32_t bytes)
 {
     struct session *se;
     struct session_stream *st = stream_find(s, stream, &se);
@@ -387,7 +410,7 @@ void uv_sessions_logs_credit(struct uv_sessions *s, uint64_t stream, uint32_t by
     uv_session_next(se);
 }
 
-void uv_sessions_logs_close(struct uv_sessions *s, uint64_t stream)
+void uv_sessions_stream_close(struct uv_sessions *s, uint64_t stream)
 {
     struct session *se;
     struct session_stream *st = stream_find(s, stream, &se);

@@ -127,6 +127,17 @@ static void on_drained(void *arg, uint64_t exchange)
     uv_api_streams_drained(arg, exchange);
 }
 
+void uv_api_stream_lines(struct uv_api *api, uint64_t stream, const struct uv_session_line *lines,
+                         unsigned n)
+{
+    (void)uv_api_streams_lines(api, stream, lines, n);
+}
+
+void uv_api_stream_end(struct uv_api *api, uint64_t stream, const char *error)
+{
+    (void)uv_api_streams_end(api, stream, error);
+}
+
 /* What was asked of the fleet is done all the same; its reply finds nobody. */
 static void on_gone(void *arg, uint64_t exchange)
 {

@@ -22,11 +22,11 @@ struct uv_api_host {
     /* Feeds the fleet. uv_api_reply follows with the same number, not from inside. */
     void (*ask)(void *arg, uint64_t request, const struct api_ask *ask);
     const struct ring *(*events)(void *arg);
-    /* As uv_sessions_logs_*. */
-    int (*logs_open)(void *arg, struct id128 node_id, const struct link_logs *logs, uint32_t credit,
-                     uint64_t *ret_stream, struct err *e);
-    void (*logs_credit)(void *arg, uint64_t stream, uint32_t bytes);
-    void (*logs_close)(void *arg, uint64_t stream);
+    /* As uv_sessions_stream_*. */
+    int (*stream_open)(void *arg, struct id128 node_id, const struct link_stream_open *what,
+                       uint64_t *ret_stream, struct err *e);
+    void (*stream_credit)(void *arg, uint64_t stream, uint32_t bytes);
+    void (*stream_close)(void *arg, uint64_t stream);
 };
 
 int uv_api_create(uv_loop_t *loop, const char *path, const struct uv_api_host *host, void *arg,
@@ -39,9 +39,9 @@ void uv_api_unavailable(struct uv_api *api);
 /* An event has been added to the ring. */
 void uv_api_event(struct uv_api *api, const struct ring_event *event);
 /* From the sessions. */
-void uv_api_log_lines(struct uv_api *api, uint64_t stream, const struct uv_session_log_line *lines,
-                      unsigned n);
-void uv_api_log_end(struct uv_api *api, uint64_t stream, const char *error);
+void uv_api_stream_lines(struct uv_api *api, uint64_t stream, const struct uv_session_line *lines,
+                         unsigned n);
+void uv_api_stream_end(struct uv_api *api, uint64_t stream, const char *error);
 
 /* As uv_http_close and uv_http_destroy. */
 void uv_api_close(struct uv_api *api);

@@ -59,6 +59,10 @@ struct uv_api {
 /* uv_api_streams.c. False: too many read already. */
 bool uv_api_streams_events(struct uv_api *api, uint64_t exchange, const struct api_events *what);
 bool uv_api_streams_logs(struct uv_api *api, uint64_t exchange, const struct api_logs *what);
+/* False: it is none of logs. */
+bool uv_api_streams_lines(struct uv_api *api, uint64_t stream, const struct uv_session_line *lines,
+                          unsigned n);
+bool uv_api_streams_end(struct uv_api *api, uint64_t stream, const char *error);
 void uv_api_streams_drained(struct uv_api *api, uint64_t exchange);
 void uv_api_streams_gone(struct uv_api *api, uint64_t exchange);
 /* Ends the streams of logs, saying why. */

@@ -143,7 +143,10 @@ static void write_error(struct uv_api *api, const struct reader *r, const struct
 
 static void tail_open(struct uv_api *api, struct reader *r, struct tail *t, struct id128 node_id)
 {
-    struct link_logs logs = {
+    struct link_stream_open what = {.credit = r->credit};
+    struct err e = {0};
+
+    what.logs = (struct link_logs){
         .incarnation = t->incarnation,
         .follow = r->what.follow,
         .tail_all = r->what.tail_all || t->last_unix_ns > 0,
@@ -151,10 +154,8 @@ static void tail_open(struct uv_api *api, struct reader *r, struct tail *t, stru
         .since_unix_ms =
             t->last_unix_ns > 0 ? t->last_unix_ns / NS_PER_MS + 1 : r->what.since_unix_ms,
     };
-    struct err e = {0};
-
     t->owed = 0;
-    if (api->host->logs_open(api->arg, node_id, &logs, r->credit, &t->stream, &e) < 0) {
+    if (api->host->stream_open(api->arg, node_id, &what, &t->stream, &e) < 0) {
         t->stream = 0;
         write_error(api, r, t, e.text);
         return;
@@ -252,19 +253,19 @@ bool uv_api_streams_logs(struct uv_api *api, uint64_t exchange, const struct api
 static void give_back(struct uv_api *api, struct tail *t)
 {
     if (t->stream != 0 && t->owed > 0) {
-        api->host->logs_credit(api->arg, t->stream, t->owed);
+        api->host->stream_credit(api->arg, t->stream, t->owed);
         t->owed = 0;
     }
 }
 
-void uv_api_log_lines(struct uv_api *api, uint64_t stream, const struct uv_session_log_line *lines,
-                      unsigned n)
+bool uv_api_streams_lines(struct uv_api *api, uint64_t stream, const struct uv_session_line *lines,
+                          unsigned n)
 {
     struct reader *r = NULL;
     struct tail *t = tail_by_stream(api, stream, &r);
 
     if (t == NULL) {
-        return;
+        return false;
     }
     for (unsigned i = 0; i < n; i++) {
         struct codec_api_log line = {.container = t->container,
@@ -282,15 +283,16 @@ void uv_api_log_lines(struct uv_api *api, uint64_t stream, const struct uv_sessi
     if (uv_http_stream_room(api->http, r->exchange) >= UV_HTTP_STREAM_MAX / 2) {
         give_back(api, t);
     }
+    return true;
 }
 
-void uv_api_log_end(struct uv_api *api, uint64_t stream, const char *error)
+bool uv_api_streams_end(struct uv_api *api, uint64_t stream, const char *error)
 {
     struct reader *r = NULL;
     struct tail *t = tail_by_stream(api, stream, &r);
 
     if (t == NULL) {
-        return;
+        return false;
     }
     t->stream = 0;
     r->n_open--;
@@ -298,6 +300,7 @@ void uv_api_log_end(struct uv_api *api, uint64_t stream, const char *error)
         write_error(api, r, t, error);
     }
     end_if_over(api, r);
+    return true;
 }
 
 /* A container that came up after the reader did, or again. */
@@ -387,7 +390,7 @@ void uv_api_streams_gone(struct uv_api *api, uint64_t exchange)
     }
     for (struct tail *t = r->tails; t != NULL; t = t->next) {
         if (t->stream != 0) {
-            api->host->logs_close(api->arg, t->stream);
+            api->host->stream_close(api->arg, t->stream);
         }
     }
     reader_free(api, r);
@@ -400,7 +403,7 @@ void uv_api_streams_cut(struct uv_api *api, const char *why)
 
         for (struct tail *t = r->tails; t != NULL; t = t->next) {
             if (t->stream != 0) {
-                api->host->logs_close(api->arg, t->stream);
+                api->host->stream_close(api->arg, t->stream);
                 write_error(api, r, t, why);
             }
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The messages of the link: every kind there and back, cut off at every byte, every bit flipped;
  * who may say what; every cap; and a table without holes. */
+#include "common/askrow.h"
 #include "common/codec_link.h"
 
 #include <check.h>
@@ -121,7 +122,7 @@ static struct link_message sample(enum link_kind kind)
         m.u.heartbeat_ack = (struct link_heartbeat_ack){1, 1000, 4000};
         break;
     case LINK_STREAM_OPEN:
-        m.u.stream_open = (struct link_stream_open){1, 2, {3, true, true, 4, 5}};
+        m.u.stream_open = (struct link_stream_open){1, 2, {3, true, true, 4, 5}, {NULL, NULL, 0}};
         break;
     case LINK_STREAM_DATA:
         m.u.stream_data = (struct link_stream_data){1, lines, 2};
@@ -459,6 +460,27 @@ START_TEST(what_cannot_be_is_refused)
     m = sample(LINK_STREAM_OPEN);
     m.u.stream_open.stream = 0;
     refused(&m);
+    m = sample(LINK_STREAM_OPEN);
+    m.u.stream_open.ask = (struct link_ask){.kind = "doctor", .args = "a", .len = 2};
+    refused(&m); /* a key without a value */
+}
+END_TEST
+
+START_TEST(a_question_is_the_other_kind_of_stream)
+{
+    struct link_message m = sample(LINK_STREAM_OPEN), back;
+    auto_buf struct buf row = {0};
+    auto_buf struct buf bytes = {0};
+
+    askrow_put(&row, "to", "shop/web.1");
+    m.u.stream_open.ask = (struct link_ask){"net.from", row.data, row.len};
+    codec_link_encode(&m, &bytes);
+    ck_assert_int_eq(decode(LINK_STREAM_OPEN, &bytes, &back, NULL), 0);
+    ck_assert_str_eq(back.u.stream_open.ask.kind, "net.from");
+    ck_assert_str_eq(askrow_get(back.u.stream_open.ask.args, back.u.stream_open.ask.len, "to"),
+                     "shop/web.1");
+    ck_assert_uint_eq(back.u.stream_open.logs.incarnation, 0);
+    codec_link_free(&back);
 }
 END_TEST
 
@@ -516,6 +538,7 @@ int main(void)
     tcase_add_test(t, counts_are_capped);
     tcase_add_test(t, labels_and_images_are_capped);
     tcase_add_test(t, what_cannot_be_is_refused);
+    tcase_add_test(t, a_question_is_the_other_kind_of_stream);
     tcase_add_test(t, positions_compare_epoch_first);
     tcase_add_test(t, sizes_are_upper_bounds);
     suite_add_tcase(s, t);

@@ -195,8 +195,7 @@ static void on_forgotten(void *arg, struct id128 id, uint64_t request, const cha
     (void)snprintf(ctl.forget_error, sizeof(ctl.forget_error), "%s", error);
 }
 
-static void on_lines(void *arg, uint64_t stream, const struct uv_session_log_line *lines,
-                     unsigned n)
+static void on_lines(void *arg, uint64_t stream, const struct uv_session_line *lines, unsigned n)
 {
     (void)arg;
     for (unsigned i = 0; i < n; i++) {
@@ -205,7 +204,7 @@ static void on_lines(void *arg, uint64_t stream, const struct uv_session_log_lin
         ctl.lines++;
     }
     if (ctl.credit_back == stream) {
-        uv_sessions_logs_credit(ctl.sessions, stream, 4096);
+        uv_sessions_stream_credit(ctl.sessions, stream, 4096);
     }
 }
 
@@ -233,6 +232,14 @@ static const void *the_revision(void *arg, const uint8_t digest[FLEET_DIGEST], s
     return document;
 }
 
+static int open_logs(struct id128 node, const struct link_logs *logs, uint32_t credit,
+                     uint64_t *ret_stream)
+{
+    struct link_stream_open what = {.credit = credit, .logs = *logs};
+
+    return uv_sessions_stream_open(ctl.sessions, node, &what, ret_stream, NULL);
+}
+
 static const struct uv_sessions_events events = {
     .hello = on_hello,
     .gone = on_gone,
@@ -241,8 +248,8 @@ static const struct uv_sessions_events events = {
     .observed = on_observed,
     .ack = on_ack,
     .volume_forgotten = on_forgotten,
-    .log_lines = on_lines,
-    .log_end = on_log_end,
+    .stream_lines = on_lines,
+    .stream_end = on_log_end,
 };
 
 /* A fleet as after a start with an empty store. */
@@ -924,11 +931,8 @@ START_TEST(credit_is_enforced)
     peer_open(p);
     peer_hello(p, 1, "host-b");
     UNTIL(p->got[LINK_WELCOME] == 1);
-    ck_assert_int_eq(
-        uv_sessions_logs_open(ctl.sessions, (struct id128){.lo = 2}, &logs, 10, &stream, NULL),
-        -ENOTCONN);
-    ck_assert_int_eq(
-        uv_sessions_logs_open(ctl.sessions, (struct id128){.lo = 1}, &logs, 10, &stream, NULL), 0);
+    ck_assert_int_eq(open_logs((struct id128){.lo = 2}, &logs, 10, &stream), -ENOTCONN);
+    ck_assert_int_eq(open_logs((struct id128){.lo = 1}, &logs, 10, &stream), 0);
     UNTIL(p->got[LINK_STREAM_OPEN] == 1);
     data.u.stream_data = (struct link_stream_data){.stream = stream, .lines = &line, .n = 1};
     peer_say(p, &data);
@@ -1088,12 +1092,12 @@ START_TEST(logs_flow_with_credit)
 
     join_and_run(1);
     log_write_lines(0, 1000);
-    ck_assert_int_eq(uv_sessions_logs_open(ctl.sessions, id, &logs, 240, &stream, NULL), 0);
+    ck_assert_int_eq(open_logs(id, &logs, 240, &stream), 0);
     UNTIL(ctl.lines == 11); /* 22 bytes each; a line may begin while there is credit */
     turns_ms(50);
     ck_assert_uint_eq(ctl.lines, 11);
     ctl.credit_back = stream;
-    uv_sessions_logs_credit(ctl.sessions, stream, 4096);
+    uv_sessions_stream_credit(ctl.sessions, stream, 4096);
     UNTIL(ctl.log_ends == 1);
     ck_assert_uint_eq(ctl.lines, 1000);
     ck_assert_str_eq(ctl.line, "line 999");
@@ -1110,13 +1114,13 @@ START_TEST(logs_follow)
     join_and_run(1);
     logs.incarnation = agent->ledger.placements[0].incarnation;
     log_write_lines(0, 10);
-    ck_assert_int_eq(uv_sessions_logs_open(ctl.sessions, id, &logs, 65536, &stream, NULL), 0);
+    ck_assert_int_eq(open_logs(id, &logs, 65536, &stream), 0);
     UNTIL(ctl.lines == 2);
     log_write_lines(10, 13);
     UNTIL(ctl.lines == 5);
     ck_assert_str_eq(ctl.line, "line 12");
     ck_assert_uint_eq(ctl.log_ends, 0);
-    uv_sessions_logs_close(ctl.sessions, stream);
+    uv_sessions_stream_close(ctl.sessions, stream);
     UNTIL(agent->link->n_streams == 0);
     ck_assert_uint_eq(ctl.log_ends, 0);
 }
