@@ -14,6 +14,7 @@
 #include "common/err.h"
 #include "common/frame.h"
 #include "common/name.h"
+#include "common/svc.h"
 
 #define LINK_VERSION    1u
 #define LINK_DIGEST     32
@@ -47,7 +48,8 @@ enum link_side { LINK_AGENT, LINK_CONTROLLER };
     X(STREAM_END, "stream_end", B, LATER, 4096)                                                    \
     X(FACTS, "facts", A, LATER, FRAME_MAX)                                                         \
     X(VOLUME_FORGET, "volume_forget", C, LATER, 4096)                                              \
-    X(VOLUME_FORGOTTEN, "volume_forgotten", A, LATER, 4096)
+    X(VOLUME_FORGOTTEN, "volume_forgotten", A, LATER, 4096)                                        \
+    X(SERVICES, "services", C, LATER, FRAME_MAX)
 #define LINK_X_KIND(id, name, side, phase, cap) LINK_##id,
 enum link_kind { LINK_KINDS(LINK_X_KIND) LINK_KIND_N };
 
@@ -100,7 +102,8 @@ struct link_facts {
 };
 
 /* What an agent understands beside what it always did; the bits of Hello.features. */
-#define LINK_FEATURE_ASK (UINT64_C(1) << 0) /* StreamOpen.ask */
+#define LINK_FEATURE_ASK      (UINT64_C(1) << 0) /* StreamOpen.ask */
+#define LINK_FEATURE_SERVICES (UINT64_C(1) << 1) /* Services */
 
 struct link_hello {
     uint32_t version;
@@ -112,6 +115,7 @@ struct link_hello {
     struct id128 assigned;
     struct id128 observed;
     struct link_facts facts;
+    struct id128 services; /* of the service table held; zero: none */
 };
 
 struct link_welcome {
@@ -319,6 +323,24 @@ struct link_volume_forgotten {
     const char *error; /* "": it is gone */
 };
 
+struct link_service {
+    const char *stack; /* valid names */
+    const char *service;
+};
+
+/* Entries are as svc.h says: names valid, lists in order, masks of networks that are there. */
+struct link_services {
+    bool whole_begin; /* what was told before counts no more, once whole_end is there */
+    bool whole_end;   /* has a sum */
+    const struct svc_entry *changed;
+    unsigned n_changed;
+    const struct link_service *removed;
+    unsigned n_removed;
+    bool has_sum; /* false: more follows */
+    struct id128 sum;
+    uint64_t version;
+};
+
 /* Everything in it is borrowed: by an encoder from the caller, in a decoded one from its `memory`
  * and from the bytes that were decoded. */
 struct link_message {
@@ -343,6 +365,7 @@ struct link_message {
         struct link_facts facts;
         struct link_volume_forget volume_forget;
         struct link_volume_forgotten volume_forgotten;
+        struct link_services services;
     } u;
     void *memory;
 };
@@ -363,5 +386,6 @@ size_t codec_link_size_revision(const struct link_revision *r);
 size_t codec_link_size_placement(const struct link_placement *p);
 size_t codec_link_size_observation(const struct link_observation *o);
 size_t codec_link_size_line(const struct link_line *line);
+size_t codec_link_size_service(const struct svc_entry *entry);
 
 #endif

@@ -14,7 +14,7 @@ static int bad(struct err *e, const char *what)
     return err_say(e, EBADMSG, "%s", what);
 }
 
-static void *array(struct link_message *m, size_t n, size_t size)
+void *codec_link_array(struct link_message *m, size_t n, size_t size)
 {
     struct codec_link_memory *memory = m->memory;
     void *p;
@@ -28,7 +28,7 @@ static void *array(struct link_message *m, size_t n, size_t size)
     return p;
 }
 
-static struct id128 sum_of(const Wherry__Link__Sum *sum)
+struct id128 codec_link_sum_in(const Wherry__Link__Sum *sum)
 {
     return sum != NULL ? (struct id128){.hi = sum->hi, .lo = sum->lo} : (struct id128){0};
 }
@@ -62,7 +62,7 @@ static int labels_in(const Wherry__Link__NodeFacts *f, struct link_message *m,
     if (f->n_labels > LINK_LABELS_MAX) {
         return err_say(e, E2BIG, "%zu labels are more than %d", f->n_labels, LINK_LABELS_MAX);
     }
-    labels = array(m, f->n_labels, sizeof(*labels));
+    labels = codec_link_array(m, f->n_labels, sizeof(*labels));
     for (size_t i = 0; i < f->n_labels; i++) {
         labels[i] = (struct link_pair){.key = f->labels[i]->key, .value = f->labels[i]->value};
     }
@@ -79,7 +79,7 @@ static int images_in(const Wherry__Link__NodeFacts *f, struct link_message *m,
     if (f->n_images > LINK_IMAGES_MAX) {
         return err_say(e, E2BIG, "%zu images are more than %d", f->n_images, LINK_IMAGES_MAX);
     }
-    images = array(m, f->n_images, sizeof(*images));
+    images = codec_link_array(m, f->n_images, sizeof(*images));
     for (size_t i = 0; i < f->n_images; i++) {
         images[i] = (struct link_image){.name = f->images[i]->name, .digest = f->images[i]->digest};
     }
@@ -126,8 +126,9 @@ static int hello_in(const Wherry__Link__Hello *h, struct link_message *m, struct
     to->features = h->features;
     to->boot_id = h->boot_id;
     to->position = position_of(h->position);
-    to->assigned = sum_of(h->assigned);
-    to->observed = sum_of(h->observed);
+    to->assigned = codec_link_sum_in(h->assigned);
+    to->observed = codec_link_sum_in(h->observed);
+    to->services = codec_link_sum_in(h->services);
     rc = id_in(h->cluster_id, /* empty: */ true, &to->cluster_id, e);
     if (rc == 0) {
         rc = id_in(h->node_id, /* empty: */ false, &to->node_id, e);
@@ -220,8 +221,8 @@ static int changed_in(Wherry__Link__Revision *const *revisions, size_t n_revisio
                       Wherry__Link__Placement *const *placements, size_t n_placements,
                       struct link_message *m, struct link_set_chunk *to, struct err *e)
 {
-    struct link_revision *rs = array(m, n_revisions, sizeof(*rs));
-    struct link_placement *ps = array(m, n_placements, sizeof(*ps));
+    struct link_revision *rs = codec_link_array(m, n_revisions, sizeof(*rs));
+    struct link_placement *ps = codec_link_array(m, n_placements, sizeof(*ps));
     int rc = 0;
 
     for (size_t i = 0; i < n_revisions && rc == 0; i++) {
@@ -245,7 +246,7 @@ static int assign_in(const Wherry__Link__Assign *a, struct link_message *m, stru
     to->removed = a->removed;
     to->n_removed = (unsigned)a->n_removed;
     to->has_sum = a->assigned != NULL;
-    to->assigned = sum_of(a->assigned);
+    to->assigned = codec_link_sum_in(a->assigned);
     return changed_in(a->revisions, a->n_revisions, a->placements, a->n_placements, m, &to->changed,
                       e);
 }
@@ -260,7 +261,7 @@ static int set_begin_in(const Wherry__Link__SetBegin *s, struct link_message *m)
 
 static int routes_in(const Wherry__Link__Routes *r, struct link_message *m, struct err *e)
 {
-    struct link_route *to = array(m, r->n_routes, sizeof(*to));
+    struct link_route *to = codec_link_array(m, r->n_routes, sizeof(*to));
 
     m->u.routes = (struct link_routes){.routes = to, .n = (unsigned)r->n_routes};
     for (size_t i = 0; i < r->n_routes; i++) {
@@ -281,8 +282,8 @@ static int routes_in(const Wherry__Link__Routes *r, struct link_message *m, stru
 
 static int ack_in(const Wherry__Link__Ack *a, struct link_message *m)
 {
-    m->u.ack =
-        (struct link_ack){.position = position_of(a->position), .assigned = sum_of(a->assigned)};
+    m->u.ack = (struct link_ack){.position = position_of(a->position),
+                                 .assigned = codec_link_sum_in(a->assigned)};
     return 0;
 }
 
@@ -353,8 +354,8 @@ static size_t controls_bytes(const Wherry__Link__Report *r)
 
 static int report_in(const Wherry__Link__Report *r, struct link_message *m, struct err *e)
 {
-    struct link_observation *to = array(m, r->n_observations, sizeof(*to));
-    char *text = array(m, controls_bytes(r), 1);
+    struct link_observation *to = codec_link_array(m, r->n_observations, sizeof(*to));
+    char *text = codec_link_array(m, controls_bytes(r), 1);
 
     for (size_t i = 0; i < r->n_observations; i++) {
         const Wherry__Link__Observation *o = r->observations[i];
@@ -375,7 +376,7 @@ static int report_in(const Wherry__Link__Report *r, struct link_message *m, stru
                                        .gone = r->gone,
                                        .n_gone = (unsigned)r->n_gone,
                                        .has_sum = r->observed != NULL,
-                                       .observed = sum_of(r->observed)};
+                                       .observed = codec_link_sum_in(r->observed)};
     return 0;
 }
 
@@ -439,7 +440,7 @@ static int stream_open_in(const Wherry__Link__StreamOpen *s, struct link_message
 
 static int stream_data_in(const Wherry__Link__StreamData *s, struct link_message *m, struct err *e)
 {
-    struct link_line *lines = array(m, s->n_lines, sizeof(*lines));
+    struct link_line *lines = codec_link_array(m, s->n_lines, sizeof(*lines));
 
     for (size_t i = 0; i < s->n_lines; i++) {
         const Wherry__Link__LogLine *line = s->lines[i];
@@ -482,7 +483,7 @@ int codec_link_in(const codec_link_envelope *env, struct link_message *m, struct
                           env->set_chunk->placements, env->set_chunk->n_placements, m,
                           &m->u.set_chunk, e);
     case LINK_SET_END:
-        m->u.set_end.assigned = sum_of(env->set_end->assigned);
+        m->u.set_end.assigned = codec_link_sum_in(env->set_end->assigned);
         return env->set_end->assigned != NULL ? 0 : bad(e, "it has no sum");
     case LINK_ASSIGN:
         return assign_in(env->assign, m, e);
@@ -516,6 +517,8 @@ int codec_link_in(const codec_link_envelope *env, struct link_message *m, struct
         m->u.volume_forgotten = (struct link_volume_forgotten){
             .request = env->volume_forgotten->request, .error = env->volume_forgotten->error};
         return 0;
+    case LINK_SERVICES:
+        return codec_link_services_in(env->services, m, e);
     case LINK_KIND_N:
         break;
     }

@@ -130,6 +130,7 @@ static void hello(const struct link_hello *h, codec_link_envelope *env, struct b
     Wherry__Link__Position position = position_of(h->position);
     Wherry__Link__Sum assigned = codec_link_sum(h->assigned);
     Wherry__Link__Sum observed = codec_link_sum(h->observed);
+    Wherry__Link__Sum services = codec_link_sum(h->services);
     auto_codec_link_list struct codec_link_list labels = {0};
     auto_codec_link_list struct codec_link_list images = {0};
     char cluster[ID128_HEX + 1];
@@ -144,6 +145,7 @@ static void hello(const struct link_hello *h, codec_link_envelope *env, struct b
     msg.position = &position;
     msg.assigned = &assigned;
     msg.observed = &observed;
+    msg.services = &services;
     msg.facts = &facts;
     env->hello = &msg;
     codec_link_put(env, LINK_HELLO, out);
@@ -471,6 +473,8 @@ void codec_link_encode(const struct link_message *m, struct buf *out)
         return volume_forget(&m->u.volume_forget, &env, out);
     case LINK_VOLUME_FORGOTTEN:
         return volume_forgotten(&m->u.volume_forgotten, &env, out);
+    case LINK_SERVICES:
+        return codec_link_services_out(&m->u.services, &env, out);
     case LINK_KIND_N:
         break;
     }

@@ -10,7 +10,7 @@
 
 typedef Wherry__Link__Envelope codec_link_envelope;
 
-#define CODEC_LINK_ARRAYS 2
+#define CODEC_LINK_ARRAYS 6
 
 /* What a decoded message borrows from. */
 struct codec_link_memory {
@@ -21,6 +21,10 @@ struct codec_link_memory {
 
 /* Turns the decoded envelope into `m`, whose memory is there. */
 int codec_link_in(const codec_link_envelope *env, struct link_message *m, struct err *e);
+
+/* `n` zeroed things that live as long as the message; NULL for none. */
+void *codec_link_array(struct link_message *m, size_t n, size_t size);
+struct id128 codec_link_sum_in(const Wherry__Link__Sum *sum); /* NULL: zero */
 
 /* ---- codec_link_out.c: for making messages ---- */
 
@@ -44,5 +48,10 @@ void codec_link_put(codec_link_envelope *env, enum link_kind kind, struct buf *o
 
 /* ---- codec_link_report.c ---- */
 void codec_link_report_out(const struct link_report *r, codec_link_envelope *env, struct buf *out);
+
+/* ---- codec_link_services.c: both ways ---- */
+int codec_link_services_in(const Wherry__Link__Services *s, struct link_message *m, struct err *e);
+void codec_link_services_out(const struct link_services *s, codec_link_envelope *env,
+                             struct buf *out);
 
 #endif

@@ -7,6 +7,48 @@
 #include "common/buf.h"
 #include "common/err.h"
 
+/* ---- names ---- */
+
+static bool is_lower(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+static bool is_mark(char c)
+{
+    return c == '_' || c == '.' || c == '-';
+}
+
+bool svc_network_is_valid(const char *name)
+{
+    size_t len = 0;
+
+    for (; name[len] != '\0'; len++) {
+        bool upper = name[len] >= 'A' && name[len] <= 'Z';
+
+        if (!is_lower(name[len]) && !upper && (len == 0 || !is_mark(name[len]))) {
+            return false;
+        }
+    }
+    return len > 0 && len < SVC_NETWORK_MAX;
+}
+
+bool svc_alias_is_valid(const char *alias)
+{
+    size_t len = 0, label = 0;
+
+    for (; alias[len] != '\0'; len++) {
+        if ((!is_lower(alias[len]) && !is_mark(alias[len])) || len >= SVC_ALIAS_MAX) {
+            return false;
+        }
+        label = alias[len] == '.' ? 0 : label + 1;
+        if (label > 63 || (label == 0 && (len == 0 || alias[len - 1] == '.'))) {
+            return false;
+        }
+    }
+    return label > 0; /* of the last label: no dot at the end */
+}
+
 /* ---- hash ---- */
 
 static void put_le(struct buf *to, uint64_t value, unsigned bytes)

@@ -17,6 +17,7 @@
 
 #define SVC_NETWORK_MAX   128  /* bytes of a network's name and its end */
 #define SVC_NETWORKS_MAX  16   /* of one service: a mask of 32 bits tells them */
+#define SVC_ALIAS_MAX     253  /* bytes */
 #define SVC_ALIASES_MAX   32   /* of one service on one network */
 #define SVC_ENDPOINTS_MAX 8192 /* listed of one service; more replicas than that are not named */
 #define SVC_PORTS_MAX     128  /* published by one service */
@@ -68,6 +69,13 @@ struct svc_entry {
     const struct svc_port *ports;
     unsigned n_ports;
 };
+
+/* "[a-zA-Z0-9][a-zA-Z0-9_.-]{0,126}". */
+bool svc_network_is_valid(const char *name);
+
+/* A host name as somebody may ask for it: [a-z0-9_.-], up to SVC_ALIAS_MAX, no empty label and
+ * none longer than 63. */
+bool svc_alias_is_valid(const char *alias);
 
 /* Of everything in it, in its order. */
 struct id128 svc_hash(const struct svc_entry *entry);

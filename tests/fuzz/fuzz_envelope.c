@@ -9,6 +9,23 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* What agents rely on without looking. */
+static void look_at_service(const struct svc_entry *s)
+{
+    assert(name_is_valid(s->stack) && name_is_valid(s->service));
+    assert(s->n_networks <= SVC_NETWORKS_MAX && s->n_endpoints <= SVC_ENDPOINTS_MAX);
+    for (unsigned i = 0; i < s->n_networks; i++) {
+        assert(svc_network_is_valid(s->networks[i].name));
+        assert(i == 0 || strcmp(s->networks[i - 1].name, s->networks[i].name) < 0);
+    }
+    for (unsigned i = 0; i < s->n_endpoints; i++) {
+        assert(s->endpoints[i].networks >> s->n_networks == 0);
+    }
+    for (unsigned i = 0; i < s->n_ports; i++) {
+        assert(s->ports[i].published != 0 && s->ports[i].target != 0);
+    }
+}
+
 /* Reads all text, so that the sanitizer sees it. */
 static void look(const struct link_message *m)
 {
@@ -19,6 +36,11 @@ static void look(const struct link_message *m)
             assert(o->incarnation != 0 && o->phase >= 1 && o->phase <= LINK_PHASE_MAX);
             assert(strlen(o->reason) + strlen(o->stack) <= 2u * 4096);
             assert(o->controls == NULL || strlen(o->controls) < FRAME_MAX);
+        }
+    }
+    if (m->kind == LINK_SERVICES) {
+        for (unsigned i = 0; i < m->u.services.n_changed; i++) {
+            look_at_service(&m->u.services.changed[i]);
         }
     }
     if (m->kind == LINK_SET_CHUNK) {

@@ -55,6 +55,24 @@ static const struct link_line lines[] = {
     {.unix_ns = 6, .text = "", .len = 0},
 };
 
+static const char *const aliases[] = {"api", "www.example"};
+static const struct svc_network networks[] = {
+    {.name = "shop_default", .vip = 0x0af00001, .aliases = aliases, .n_aliases = 2},
+    {.name = "shop_inner", .internal = true, .ipv6 = true},
+};
+static const struct svc_endpoint endpoints[] = {
+    {9, 1, 0x0a800001, 0x0a800101, 3, true, false},
+    {10, 1, 0x0a800002, 0, 1, false, true},
+    {8, 2, 0x0a800003, 0, 2, true, false},
+};
+static const struct svc_port ports[] = {{false, 8080, 80, 0}, {true, 65535, 1, 0x7f000001}};
+static const struct svc_entry entries[] = {
+    {"shop", "web", SVC_BALANCE_CLIENT, networks, 2, endpoints, 3, ports, 2},
+    {"shop", "alone", SVC_BALANCE_NONE, NULL, 0, NULL, 0, NULL, 0},
+    {"shop", "db", SVC_BALANCE_RANDOM, networks, 1, endpoints + 1, 1, NULL, 0},
+};
+static const struct link_service services[] = {{"shop", "gone"}, {"x", "y"}};
+
 static struct link_facts facts(void)
 {
     return (struct link_facts){.name = "host-a",
@@ -85,7 +103,8 @@ static struct link_message sample(enum link_kind kind)
 
     switch (kind) {
     case LINK_HELLO:
-        m.u.hello = (struct link_hello){1, 2, {3, 4}, {5, 6}, "boot", position, sum, sum, facts()};
+        m.u.hello =
+            (struct link_hello){1, 2, {3, 4}, {5, 6}, "boot", position, sum, sum, facts(), sum};
         break;
     case LINK_WELCOME:
         m.u.welcome =
@@ -141,6 +160,9 @@ static struct link_message sample(enum link_kind kind)
         break;
     case LINK_VOLUME_FORGOTTEN:
         m.u.volume_forgotten = (struct link_volume_forgotten){1, "used"};
+        break;
+    case LINK_SERVICES:
+        m.u.services = (struct link_services){true, true, entries, 3, services, 2, true, sum, 7};
         break;
     case LINK_KIND_N:
         break;
@@ -338,7 +360,7 @@ START_TEST(unknown_kinds_and_no_envelopes)
         {"\x00", 1},
         {"\x0a", 1},
         {"\xa2\x06\x00", 3},                     /* field 100 */
-        {"\xa2\x01\x00", 3},                     /* field 20: the first that is not there */
+        {"\xaa\x01\x00", 3},                     /* field 21: the first that is not there */
         {"\x02\x00", 2},                         /* field 0 */
         {"\x48\x01", 2},                         /* ack, but a number */
         {"\x4a\x00\x4a\x00", 4},                 /* two messages */
@@ -484,6 +506,161 @@ START_TEST(a_question_is_the_other_kind_of_stream)
 }
 END_TEST
 
+START_TEST(services_arrive)
+{
+    struct link_message m = sample(LINK_SERVICES), back;
+    auto_buf struct buf bytes = {0};
+
+    codec_link_encode(&m, &bytes);
+    ck_assert_int_eq(decode(LINK_SERVICES, &bytes, &back, NULL), 0);
+    ck_assert_uint_eq(back.u.services.n_changed, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert(id128_equal(svc_hash(&back.u.services.changed[i]), svc_hash(&entries[i])));
+    }
+    ck_assert_str_eq(back.u.services.removed[1].service, "y");
+    ck_assert_uint_eq(back.u.services.version, 7);
+    codec_link_free(&back);
+}
+END_TEST
+
+/* One thing of an entry that cannot be, each; all of it is put together anew for every row. */
+START_TEST(services_that_cannot_be)
+{
+    struct svc_network n[SVC_NETWORKS_MAX + 1] = {networks[0], networks[1]};
+    struct svc_endpoint p[3] = {endpoints[0], endpoints[1], endpoints[2]};
+    struct svc_port port = ports[0];
+    const char *names[SVC_ALIASES_MAX + 1] = {"a", "b"};
+    struct svc_entry entry = {"shop", "web", SVC_BALANCE_RANDOM, n, 2, p, 3, &port, 1};
+    struct link_message m = {
+        .kind = LINK_SERVICES,
+        .u.services = {.changed = &entry, .n_changed = 1, .removed = services, .n_removed = 1}};
+    struct link_service gone = {"shop", "../web"};
+    auto_free struct svc_port *many = xcalloc(SVC_PORTS_MAX + 1, sizeof(*many));
+
+    n[0].aliases = names;
+    switch (_i) {
+    case 0:
+        entry.stack[0] = 'S';
+        break;
+    case 1:
+        entry.service[0] = '\0';
+        break;
+    case 2:
+        entry.balance = (enum svc_balance)3;
+        break;
+    case 3:
+        n[0].name[0] = '/';
+        break;
+    case 4:
+        n[0] = n[1];
+        break;
+    case 5:
+        names[1] = "WWW";
+        break;
+    case 6:
+        names[1] = "a..b";
+        break;
+    case 7:
+        names[1] = "";
+        break;
+    case 8:
+        p[1] = p[0];
+        break;
+    case 9:
+        p[2].slot = 1;
+        break;
+    case 10:
+        p[0].incarnation = 0;
+        break;
+    case 11:
+        p[0].address = 0;
+        break;
+    case 12:
+        p[0].networks = 4;
+        break;
+    case 13:
+        port.published = 0;
+        break;
+    case 14:
+        port.target = 0;
+        break;
+    case 15:
+        m.u.services.whole_end = true;
+        break;
+    case 16:
+        m.u.services.removed = &gone;
+        break;
+    case 17:
+        for (unsigned i = 0; i <= SVC_NETWORKS_MAX; i++) {
+            n[i].name[0] = (char)('a' + i);
+        }
+        entry.n_networks = SVC_NETWORKS_MAX + 1;
+        break;
+    case 18:
+        for (unsigned i = 0; i <= SVC_ALIASES_MAX; i++) {
+            names[i] = "a";
+        }
+        n[0].n_aliases = SVC_ALIASES_MAX + 1;
+        break;
+    default:
+        entry.ports = many;
+        entry.n_ports = SVC_PORTS_MAX + 1;
+        for (unsigned i = 0; i <= SVC_PORTS_MAX; i++) {
+            many[i] = ports[0];
+        }
+        break;
+    }
+    refused(&m);
+}
+END_TEST
+
+/* The largest entry there can be fits into a frame, and comes back. */
+START_TEST(largest_service_fits)
+{
+    struct svc_network n[SVC_NETWORKS_MAX] = {0};
+    auto_free struct svc_endpoint *p = xcalloc(SVC_ENDPOINTS_MAX + 1, sizeof(*p));
+    struct svc_port port[SVC_PORTS_MAX];
+    const char *names[SVC_ALIASES_MAX];
+    char alias[SVC_ALIAS_MAX + 1] = {0};
+    struct svc_entry entry = {"shop",           "web", SVC_BALANCE_CLIENT, n,
+                              SVC_NETWORKS_MAX, p,     SVC_ENDPOINTS_MAX,  port,
+                              SVC_PORTS_MAX};
+    struct link_message m = {.kind = LINK_SERVICES,
+                             .u.services = {.changed = &entry, .n_changed = 1}};
+    struct link_message back;
+    struct err e = {0};
+    auto_buf struct buf bytes = {0};
+
+    for (unsigned i = 0; i < SVC_ALIAS_MAX; i++) {
+        alias[i] = i % 32 == 31 ? '.' : 'a';
+    }
+    for (unsigned i = 0; i < SVC_ALIASES_MAX; i++) {
+        names[i] = alias;
+    }
+    for (unsigned i = 0; i < SVC_NETWORKS_MAX; i++) {
+        n[i] = (struct svc_network){.vip = UINT32_MAX, .internal = true, .ipv6 = true};
+        memset(n[i].name, 'a' + (int)i, SVC_NETWORK_MAX - 1);
+        n[i].aliases = names;
+        n[i].n_aliases = SVC_ALIASES_MAX;
+    }
+    for (unsigned i = 0; i <= SVC_ENDPOINTS_MAX; i++) {
+        p[i] = (struct svc_endpoint){
+            UINT64_MAX, UINT32_MAX - SVC_ENDPOINTS_MAX + i, 1, 1, 0xffff, true, true};
+    }
+    for (unsigned i = 0; i < SVC_PORTS_MAX; i++) {
+        port[i] = (struct svc_port){true, 65535, 65535, UINT32_MAX};
+    }
+    codec_link_encode(&m, &bytes);
+    ck_assert_uint_lt(bytes.len, FRAME_MAX);
+    ck_assert_uint_le(bytes.len, codec_link_size_service(&entry));
+    ck_assert_msg(decode(LINK_SERVICES, &bytes, &back, &e) == 0, "%s", e.text);
+    ck_assert(id128_equal(svc_hash(back.u.services.changed), svc_hash(&entry)));
+    codec_link_free(&back);
+    entry.n_endpoints++;
+    refused(&m);
+}
+END_TEST
+
 START_TEST(positions_compare_epoch_first)
 {
     ck_assert_int_lt(
@@ -514,6 +691,13 @@ START_TEST(sizes_are_upper_bounds)
     m.u.set_chunk.n_placements = 1;
     codec_link_encode(&m, &none);
     ck_assert_uint_le(one.len - none.len, codec_link_size_placement(&placements[1]));
+    for (unsigned i = 0; i < 3; i++) {
+        buf_clear(&one);
+        m = (struct link_message){.kind = LINK_SERVICES,
+                                  .u.services = {.changed = &entries[i], .n_changed = 1}};
+        codec_link_encode(&m, &one);
+        ck_assert_uint_le(one.len, codec_link_size_service(&entries[i]));
+    }
 }
 END_TEST
 
@@ -539,6 +723,9 @@ int main(void)
     tcase_add_test(t, labels_and_images_are_capped);
     tcase_add_test(t, what_cannot_be_is_refused);
     tcase_add_test(t, a_question_is_the_other_kind_of_stream);
+    tcase_add_test(t, services_arrive);
+    tcase_add_loop_test(t, services_that_cannot_be, 0, 20);
+    tcase_add_test(t, largest_service_fits);
     tcase_add_test(t, positions_compare_epoch_first);
     tcase_add_test(t, sizes_are_upper_bounds);
     suite_add_tcase(s, t);
