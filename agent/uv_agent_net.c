@@ -28,10 +28,11 @@ struct uv_agent_net {
     bool found_all;
     uint64_t tried_ms; /* when it last failed to come up; 0: never */
     struct err why;
-    unsigned attached; /* attempts that have a link */
-    struct net_route *routes;
+    unsigned attached;        /* attempts that have a link */
+    struct net_route *routes; /* NULL: the controller has not told them */
     unsigned n_routes;
-    unsigned live; /* handles and networks */
+    uint32_t underlay; /* this node's address among them; 0: not known */
+    unsigned live;     /* handles and networks */
     bool closing;
 };
 
@@ -157,7 +158,10 @@ static void apply_routes(struct uv_agent_net *n)
 {
     struct err e;
 
-    if (net_routes(n->net, n->routes, n->n_routes, &e) < 0) {
+    if (n->routes == NULL) {
+        return; /* those of the last agent are right until then */
+    }
+    if (net_routes(n->net, n->underlay, n->routes, n->n_routes, &e) < 0) {
         log_warn("routes to other nodes: %s", e.text);
     }
 }
@@ -165,7 +169,7 @@ static void apply_routes(struct uv_agent_net *n)
 static int create(struct uv_agent_net *n, struct err *e)
 {
     const struct ledger *ledger = &n->agent->ledger;
-    struct net_config config = {.suffix = n->suffix};
+    struct net_config config = {.suffix = n->suffix, .cluster = ledger->cluster_id};
     struct uv_agent_ports ports;
     int rc;
 
@@ -356,7 +360,11 @@ void uv_agent_net_routes(struct uv_agent *a, const struct uv_agent_route *routes
     for (unsigned i = 0; i < n; i++) {
         struct net_route *r = &net->routes[net->n_routes];
 
-        if (strcmp(routes[i].node_id, a->ledger.node_id) == 0 || routes[i].block[0] == '\0') {
+        if (strcmp(routes[i].node_id, a->ledger.node_id) == 0) {
+            net->underlay = read_address(routes[i].underlay, &r->via) ? r->via : 0;
+            continue;
+        }
+        if (routes[i].block[0] == '\0') {
             continue;
         }
         if (read_net(routes[i].block, &r->block, &r->block_prefix) < 0 ||

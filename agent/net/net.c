@@ -15,7 +15,8 @@
 
 #include "agent/net/netconfig.h"
 #include "agent/net/netports.h"
-#include "agent/net/netroutes.h"
+#include "agent/net/overlay.h"
+#include "agent/net/overlayplan.h"
 #include "agent/net/rtnl.h"
 #include "agent/net/rules.h"
 #include "agent/net/uv_flows.h"
@@ -38,13 +39,13 @@ struct net {
     char suffix[NET_SUFFIX_MAX + 1];
     char *nft_program;
     unsigned mtu;
-    uint32_t metric; /* by which our routes are known */
     int rtnl;
     uint64_t *taken; /* one bit per address of the block */
     uint32_t n_addresses;
     uint32_t next; /* where the search for a free one begins: not what was given back last */
     struct net_route *nodes; /* the others */
     unsigned n_nodes;
+    struct overlay *overlay;
     struct netports ports;
     unsigned limit; /* of backends of a port, that the table allows */
     struct waiter *waiters;
@@ -231,13 +232,6 @@ int net_adopt(struct net *net, const struct net_found *found, unsigned n, struct
 
 /* ---- routes ---- */
 
-/* What nobody of ours has must not leave by the default route, and come back. */
-static struct rtnl_route block_route(const struct net *net)
-{
-    return (struct rtnl_route){
-        .dst = net->rules.block, .prefix = net->rules.block_prefix, .metric = net->metric};
-}
-
 /* The table knows the other nodes by what they have: their blocks and addresses. */
 static void keep_nodes(struct net *net, const struct net_route *routes, unsigned n)
 {
@@ -255,29 +249,29 @@ static void keep_nodes(struct net *net, const struct net_route *routes, unsigned
     (void)uv_nft_assert(net->nft);
 }
 
-int net_routes(struct net *net, const struct net_route *routes, unsigned n, struct err *e)
+int net_routes(struct net *net, uint32_t underlay, const struct net_route *routes, unsigned n,
+               struct err *e)
 {
-    struct rtnl_route *want = xcalloc(n + 1, sizeof(*want));
-    int rc = 0;
+    if (n > NET_ROUTES_MAX) {
+        return err_say(e, E2BIG, "%u routes; %d are possible", n, NET_ROUTES_MAX);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        int rc = netconfig_check_net("block of a node", routes[i].block, routes[i].block_prefix, e);
 
-    for (unsigned i = 0; i < n && rc == 0; i++) {
-        rc = netconfig_check_net("block of a node", routes[i].block, routes[i].block_prefix, e);
-        want[i] = (struct rtnl_route){.dst = routes[i].block,
-                                      .prefix = routes[i].block_prefix,
-                                      .via = routes[i].via,
-                                      .metric = net->metric};
+        if (rc < 0) {
+            return rc;
+        }
     }
-    if (rc == 0 && n > NET_ROUTES_MAX) {
-        rc = err_say(e, E2BIG, "%u routes; %d are possible", n, NET_ROUTES_MAX);
-    }
-    if (rc == 0) {
-        want[n] = block_route(net);
-        keep_nodes(net, routes, n);
-        rc = netroutes_make(net->rtnl, net->metric, want, n + 1, e);
-    }
-    free(want);
-    return rc;
+    keep_nodes(net, routes, n);
+    overlay_nodes(net->overlay, underlay, routes, n);
+    return overlay_assert(net->overlay, net->rtnl, e);
 }
+
+const struct net_way *net_ways(const struct net *net, unsigned *ret_n)
+{
+    return overlay_ways(net->overlay, ret_n);
+}
+
 /* ---- ports ---- */
 
 static void write_whole(void *arg, struct buf *ret)
@@ -369,10 +363,25 @@ static void net_free(struct net *net)
 {
     cleanup_close(&net->rtnl);
     netports_finish(&net->ports);
+    overlay_destroy(net->overlay);
     free(net->nodes);
     free(net->taken);
     free(net->nft_program);
     free(net);
+}
+
+static struct overlay *make_overlay(const struct net_config *c)
+{
+    char device[NETCONFIG_LINK_NAME];
+    struct overlay_config config = {.device = device,
+                                    .vni = overlayplan_vni(c->cluster != NULL ? c->cluster : ""),
+                                    .metric = netconfig_metric(c->suffix),
+                                    .gateway = NET_GATEWAY,
+                                    .block = c->block,
+                                    .block_prefix = c->block_prefix};
+
+    netconfig_vxlan_name(c->suffix, device);
+    return overlay_create(&config);
 }
 
 static struct net *make(const struct net_config *c)
@@ -380,7 +389,7 @@ static struct net *make(const struct net_config *c)
     struct net *net = xcalloc(1, sizeof(*net));
 
     (void)snprintf(net->suffix, sizeof(net->suffix), "%s", c->suffix);
-    net->metric = netconfig_metric(c->suffix);
+    net->overlay = make_overlay(c);
     netconfig_table_name(c->suffix, net->rules.table, sizeof(net->rules.table));
     netconfig_link_prefix(c->suffix, net->rules.links);
     net->rules.range = c->range;
@@ -405,7 +414,6 @@ static int bring_up(struct net *net, struct uv_loop_s *loop, struct err *e)
                                    .whole = write_whole,
                                    .done = on_done,
                                    .arg = net};
-    struct rtnl_route block = block_route(net);
     int rc;
 
     net->rtnl = rtnl_open(e);
@@ -416,7 +424,7 @@ static int bring_up(struct net *net, struct uv_loop_s *loop, struct err *e)
     if (rc < 0) {
         return rc;
     }
-    rc = rtnl_route_set(net->rtnl, &block, e);
+    rc = overlay_assert(net->overlay, net->rtnl, e);
     if (rc == 0) {
         rc = uv_flows_create(loop, is_stale, net, &net->flows, e);
     }
@@ -474,7 +482,7 @@ void net_close(struct net *net, bool remove, void (*closed)(void *arg), void *ar
     net->closed_arg = arg;
     if (remove) {
         (void)remove_links(net, NULL, 0, NULL);
-        (void)netroutes_make(net->rtnl, net->metric, NULL, 0, NULL);
+        overlay_remove(net->overlay, net->rtnl);
         rules_remove(&net->rules, &last);
     }
     net->live = 2;

@@ -33,6 +33,7 @@ struct net_config {
     unsigned range_prefix;
     uint32_t block; /* this node's, inside the range: 10.128.4.0 */
     unsigned block_prefix;
+    const char *cluster; /* its id: agents of one cluster find each other by it; NULL: "" */
     unsigned mtu;            /* of the containers' links; 0: 1500 */
     const char *nft_program; /* NULL: nft, by PATH */
     /* Ports published from the first moment, because after a restart of the agent they are in
@@ -100,14 +101,36 @@ typedef void (*net_publish_cb)(void *arg, int status, const struct err *e);
 int net_publish(struct net *net, const struct net_port *ports, unsigned n, net_publish_cb cb,
                 void *arg, struct err *e);
 
-/* Makes these the routes to other nodes' blocks, all of them: those missing are added or replaced,
- * those of ours that are no longer named are removed. Tries all; the first error is returned. */
+/* Makes these the other nodes, all of them, and packets get to their blocks: by a plain route to
+ * those on one of the host's links, through VXLAN to the others. Differences only; what is ours
+ * and no longer named is removed. `underlay` is this node's own address as the others have it
+ * (0: not known). Tries all; the first error is returned, -EMSGSIZE for a link whose MTU is too
+ * small. Before the first call what an earlier agent has made stays. */
 struct net_route {
     uint32_t block;
     unsigned block_prefix;
     uint32_t via; /* underlay address of the node */
 };
-int net_routes(struct net *net, const struct net_route *routes, unsigned n, struct err *e);
+int net_routes(struct net *net, uint32_t underlay, const struct net_route *routes, unsigned n,
+               struct err *e);
+
+/* How packets get to a node. */
+enum net_way_kind {
+    NET_WAY_LINK,  /* it is on a link of this host */
+    NET_WAY_VXLAN, /* it is elsewhere */
+    NET_WAY_HERE   /* it is another agent of this host */
+};
+struct net_way {
+    struct net_route node;
+    enum net_way_kind kind;
+    char link[16]; /* that leads to its underlay address; empty: none does */
+    unsigned link_index;
+    unsigned link_mtu; /* 0: not known */
+    unsigned mtu;      /* of packets between containers */
+};
+
+/* As of the last assertion; borrowed until the next turn of the loop. */
+const struct net_way *net_ways(const struct net *net, unsigned *ret_n);
 
 /* How often the table had to be restored after somebody else changed it. */
 unsigned net_restored(const struct net *net);

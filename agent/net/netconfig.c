@@ -60,6 +60,12 @@ void netconfig_link_name(const char *suffix, struct net_id id, char ret[NETCONFI
     put_letters(h, ret + strlen(ret), 9);
 }
 
+void netconfig_vxlan_name(const char *suffix, char ret[NETCONFIG_LINK_NAME])
+{
+    netconfig_link_prefix(suffix, ret);
+    (void)snprintf(ret + strlen(ret), 2, "x");
+}
+
 uint32_t netconfig_metric(const char *suffix)
 {
     return METRIC_BASE + (uint32_t)(hash_suffix(suffix) % METRIC_SPREAD);

@@ -31,6 +31,12 @@ static int by_dst(const void *a, const void *b)
     return l->prefix < r->prefix ? -1 : l->prefix > r->prefix;
 }
 
+static bool is_same(const struct rtnl_route *a, const struct rtnl_route *b)
+{
+    return a->via == b->via && a->index == b->index && a->onlink == b->onlink && a->src == b->src &&
+           a->mtu == b->mtu;
+}
+
 int netroutes_make(int fd, uint32_t metric, struct rtnl_route *want, unsigned n, struct err *e)
 {
     struct our_routes have = {0};
@@ -54,7 +60,7 @@ int netroutes_make(int fd, uint32_t metric, struct rtnl_route *want, unsigned n,
         const struct rtnl_route *is =
             have.n > 0 ? bsearch(&want[i], have.list, have.n, sizeof(*want), by_dst) : NULL;
 
-        if (is == NULL || is->via != want[i].via) {
+        if (is == NULL || !is_same(is, &want[i])) {
             int one = rtnl_route_set(fd, &want[i], &why);
 
             rc = one < 0 && rc == 0 ? err_say(e, one, "%s", why.text) : rc;

@@ -93,6 +93,20 @@ const struct nlattr *nlbatch_attr(const struct nlmsghdr *h, size_t size, uint16_
     return NULL;
 }
 
+const struct nlattr *nlbatch_inside(const struct nlattr *nest, uint16_t type)
+{
+    const struct nlattr *attr = nest != NULL ? mnl_attr_get_payload(nest) : NULL;
+    const char *end = nest != NULL ? (const char *)attr + mnl_attr_get_payload_len(nest) : NULL;
+
+    while (attr != NULL && mnl_attr_ok(attr, (int)(end - (const char *)attr))) {
+        if (mnl_attr_get_type(attr) == type) {
+            return attr;
+        }
+        attr = mnl_attr_next(attr);
+    }
+    return NULL;
+}
+
 /* The words stand behind the error; with NETLINK_CAP_ACK nothing lies between. */
 static void find_words(const struct nlmsghdr *h, char *ret, size_t size)
 {

@@ -44,6 +44,9 @@ int nlbatch_run(struct nlbatch *m, int fd, nlbatch_cb cb, void *arg, struct err 
 /* The attribute of a message behind its header of `size` bytes. NULL: there is none. */
 const struct nlattr *nlbatch_attr(const struct nlmsghdr *h, size_t size, uint16_t type);
 
+/* The same inside of an attribute, which may be NULL. */
+const struct nlattr *nlbatch_inside(const struct nlattr *nest, uint16_t type);
+
 /* Makes the socket's errors carry words. */
 void nlbatch_prepare_socket(int fd);
 

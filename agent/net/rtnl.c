@@ -13,11 +13,13 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "agent/net/netns.h"
 #include "agent/net/nlbatch.h"
+#include "agent/net/rtnlmsg.h"
 #include "common/cleanup.h"
 #include "common/failpoint.h"
 
@@ -25,18 +27,6 @@
 
 /* The same on every host's end: each link has two ends only, so it need not be unique. */
 static const uint8_t gateway_mac[6] = {0x02, 'w', 'h', 'r', 'r', 'y'};
-
-/* Settings of the host's end, as /proc/sys/net/ipv4/conf/<link>/ has them. */
-static const struct {
-    uint16_t id;
-    uint32_t value;
-} settings[] = {
-    {IPV4_DEVCONF_FORWARDING, 1},
-    {IPV4_DEVCONF_RP_FILTER, 1},        /* a container's source is its own address */
-    {IPV4_DEVCONF_SEND_REDIRECTS, 0},   /* there is no better way */
-    {IPV4_DEVCONF_ACCEPT_REDIRECTS, 0}, /* nor does a container know one */
-    {IPV4_DEVCONF_ROUTE_LOCALNET, 1},   /* 127.0.0.1:PORT of the host leads here (rules.c) */
-};
 
 int rtnl_open(struct err *e)
 {
@@ -61,21 +51,6 @@ static void peer_mac(uint32_t address, uint8_t ret[6])
 
 /* ---- messages ---- */
 
-static struct nlmsghdr *begin_link(struct nlbatch *m, uint16_t type, uint16_t flags,
-                                   const char *what)
-{
-    struct nlmsghdr *h = nlbatch_begin(m, type, flags, what);
-    struct ifinfomsg *link = nlbatch_header(m, sizeof(*link));
-
-    link->ifi_family = AF_UNSPEC;
-    return h;
-}
-
-static struct ifinfomsg *link_of(struct nlmsghdr *h)
-{
-    return mnl_nlmsg_get_payload(h);
-}
-
 /* One queue: a veth has no hardware to spread over, and each costs memory. */
 static void put_shape(struct nlmsghdr *h, const char *name, unsigned mtu, const uint8_t mac[6])
 {
@@ -88,7 +63,7 @@ static void put_shape(struct nlmsghdr *h, const char *name, unsigned mtu, const 
 
 static void put_create(struct nlbatch *m, const struct rtnl_veth *v)
 {
-    struct nlmsghdr *h = begin_link(m, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, "make the link");
+    struct nlmsghdr *h = rtnlmsg_link(m, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, "make the link");
     struct nlattr *info;
     struct nlattr *data;
     struct nlattr *peer;
@@ -108,114 +83,6 @@ static void put_create(struct nlbatch *m, const struct rtnl_veth *v)
     mnl_attr_nest_end(h, info);
 }
 
-static void put_get(struct nlbatch *m, const char *name)
-{
-    struct nlmsghdr *h = begin_link(m, RTM_GETLINK, 0, "find the link");
-
-    mnl_attr_put_strz(h, IFLA_IFNAME, name);
-}
-
-/* No IPv6 address by itself: IPv6 is dropped, and a kernel without it refuses, which is as good. */
-static void put_no_ipv6(struct nlbatch *m, const char *name)
-{
-    struct nlmsghdr *h = begin_link(m, RTM_SETLINK, 0, "keep IPv6 addresses off the link");
-    struct nlattr *spec;
-    struct nlattr *family;
-
-    mnl_attr_put_strz(h, IFLA_IFNAME, name);
-    spec = mnl_attr_nest_start(h, IFLA_AF_SPEC);
-    family = mnl_attr_nest_start(h, AF_INET6);
-    mnl_attr_put_u8(h, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
-    mnl_attr_nest_end(h, family);
-    mnl_attr_nest_end(h, spec);
-    nlbatch_may_fail(m);
-}
-
-static struct nlmsghdr *put_up(struct nlbatch *m, const char *name, const char *what)
-{
-    struct nlmsghdr *h = begin_link(m, RTM_SETLINK, 0, what);
-
-    link_of(h)->ifi_flags = IFF_UP;
-    link_of(h)->ifi_change = IFF_UP;
-    mnl_attr_put_strz(h, IFLA_IFNAME, name);
-    return h;
-}
-
-/* By netlink and not by /proc/sys, so that it is part of the batch. */
-static void put_settings(struct nlmsghdr *h)
-{
-    struct nlattr *spec = mnl_attr_nest_start(h, IFLA_AF_SPEC);
-    struct nlattr *family = mnl_attr_nest_start(h, AF_INET);
-    struct nlattr *conf = mnl_attr_nest_start(h, IFLA_INET_CONF);
-
-    for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
-        mnl_attr_put_u32(h, settings[i].id, settings[i].value);
-    }
-    mnl_attr_nest_end(h, conf);
-    mnl_attr_nest_end(h, family);
-    mnl_attr_nest_end(h, spec);
-}
-
-static void put_address(struct nlbatch *m, unsigned index, uint32_t address)
-{
-    struct nlmsghdr *h =
-        nlbatch_begin(m, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, "set the container's address");
-    struct ifaddrmsg *a = nlbatch_header(m, sizeof(*a));
-
-    *a = (struct ifaddrmsg){.ifa_family = AF_INET, .ifa_prefixlen = 32, .ifa_index = index};
-    mnl_attr_put_u32(h, IFA_LOCAL, htonl(address));
-    mnl_attr_put_u32(h, IFA_ADDRESS, htonl(address));
-}
-
-static void put_neighbour(struct nlbatch *m, unsigned index, uint32_t address, const uint8_t mac[6])
-{
-    struct nlmsghdr *h =
-        nlbatch_begin(m, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, "set the neighbour");
-    struct ndmsg *nd = nlbatch_header(m, sizeof(*nd));
-
-    *nd = (struct ndmsg){
-        .ndm_family = AF_INET, .ndm_ifindex = (int)index, .ndm_state = NUD_PERMANENT};
-    mnl_attr_put_u32(h, NDA_DST, htonl(address));
-    mnl_attr_put(h, NDA_LLADDR, 6, mac);
-}
-
-/* Any kind of route; what is 0 is left out. */
-struct way {
-    uint32_t dst;
-    unsigned prefix;
-    uint32_t via;
-    unsigned index;
-    uint32_t metric;
-    unsigned char type;
-    unsigned char scope;
-    unsigned char protocol;
-};
-
-static void put_way(struct nlbatch *m, uint16_t type, uint16_t flags, const struct way *w)
-{
-    struct nlmsghdr *h = nlbatch_begin(m, type, flags, "set the route");
-    struct rtmsg *r = nlbatch_header(m, sizeof(*r));
-
-    *r = (struct rtmsg){.rtm_family = AF_INET,
-                        .rtm_dst_len = (unsigned char)w->prefix,
-                        .rtm_table = RT_TABLE_MAIN,
-                        .rtm_protocol = w->protocol,
-                        .rtm_scope = w->scope,
-                        .rtm_type = w->type};
-    if (w->prefix > 0) {
-        mnl_attr_put_u32(h, RTA_DST, htonl(w->dst));
-    }
-    if (w->via != 0) {
-        mnl_attr_put_u32(h, RTA_GATEWAY, htonl(w->via));
-    }
-    if (w->index != 0) {
-        mnl_attr_put_u32(h, RTA_OIF, w->index);
-    }
-    if (w->metric != 0) {
-        mnl_attr_put_u32(h, RTA_PRIORITY, w->metric);
-    }
-}
-
 /* ---- a veth ---- */
 
 static void on_index(void *arg, const struct nlmsghdr *answer)
@@ -233,7 +100,7 @@ static int make_link(int fd, const struct rtnl_veth *v, unsigned *ret_index, str
 
     nlbatch_init(&m);
     put_create(&m, v);
-    put_get(&m, v->name);
+    rtnlmsg_get(&m, v->name);
     return nlbatch_run(&m, fd, on_index, ret_index, e);
 }
 
@@ -245,18 +112,18 @@ static int set_host_end(int fd, const struct rtnl_veth *v, unsigned index, struc
 
     peer_mac(v->address, mac);
     nlbatch_init(&m);
-    put_no_ipv6(&m, v->name);
-    h = put_up(&m, v->name, "bring the host's end up");
+    rtnlmsg_no_ipv6(&m, v->name);
+    h = rtnlmsg_up(&m, v->name, "bring the host's end up");
     mnl_attr_put_strz(h, IFLA_IFALIAS, v->alias);
-    put_settings(h);
-    put_neighbour(&m, index, v->address, mac);
-    put_way(&m, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL,
-            &(struct way){.dst = v->address,
-                          .prefix = 32,
-                          .index = index,
-                          .type = RTN_UNICAST,
-                          .scope = RT_SCOPE_LINK,
-                          .protocol = RTNL_PROTOCOL});
+    rtnlmsg_settings(h, /* localnet= */ true);
+    rtnlmsg_neighbour(&m, RTM_NEWNEIGH, index, v->address, mac);
+    rtnlmsg_way(&m, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL,
+                &(struct rtnlmsg_way){.dst = v->address,
+                                      .prefix = 32,
+                                      .index = index,
+                                      .type = RTN_UNICAST,
+                                      .scope = RT_SCOPE_LINK,
+                                      .protocol = RTNL_PROTOCOL});
     return nlbatch_run(&m, fd, NULL, NULL, e);
 }
 
@@ -265,33 +132,33 @@ static int find_peer(int fd, unsigned *ret_index, struct err *e)
     struct nlbatch m;
 
     nlbatch_init(&m);
-    (void)put_up(&m, "lo", "bring lo up");
-    put_no_ipv6(&m, PEER_NAME);
-    (void)put_up(&m, PEER_NAME, "bring " PEER_NAME " up");
-    put_get(&m, PEER_NAME);
+    (void)rtnlmsg_up(&m, "lo", "bring lo up");
+    rtnlmsg_no_ipv6(&m, PEER_NAME);
+    (void)rtnlmsg_up(&m, PEER_NAME, "bring " PEER_NAME " up");
+    rtnlmsg_get(&m, PEER_NAME);
     return nlbatch_run(&m, fd, on_index, ret_index, e);
 }
 
 static int set_peer(int fd, const struct rtnl_veth *v, unsigned index, struct err *e)
 {
-    struct way way = {.dst = v->gateway,
-                      .prefix = 32,
-                      .index = index,
-                      .type = RTN_UNICAST,
-                      .scope = RT_SCOPE_LINK,
-                      .protocol = RTPROT_STATIC};
+    struct rtnlmsg_way way = {.dst = v->gateway,
+                              .prefix = 32,
+                              .index = index,
+                              .type = RTN_UNICAST,
+                              .scope = RT_SCOPE_LINK,
+                              .protocol = RTPROT_STATIC};
     struct nlbatch m;
 
     nlbatch_init(&m);
-    put_address(&m, index, v->address);
-    put_neighbour(&m, index, v->gateway, gateway_mac);
-    put_way(&m, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &way);
-    way = (struct way){.via = v->gateway,
-                       .index = index,
-                       .type = RTN_UNICAST,
-                       .scope = RT_SCOPE_UNIVERSE,
-                       .protocol = RTPROT_STATIC};
-    put_way(&m, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &way);
+    rtnlmsg_address(&m, RTM_NEWADDR, index, v->address, RT_SCOPE_UNIVERSE);
+    rtnlmsg_neighbour(&m, RTM_NEWNEIGH, index, v->gateway, gateway_mac);
+    rtnlmsg_way(&m, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &way);
+    way = (struct rtnlmsg_way){.via = v->gateway,
+                               .index = index,
+                               .type = RTN_UNICAST,
+                               .scope = RT_SCOPE_UNIVERSE,
+                               .protocol = RTPROT_STATIC};
+    rtnlmsg_way(&m, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &way);
     return nlbatch_run(&m, fd, NULL, NULL, e);
 }
 
@@ -341,7 +208,7 @@ int rtnl_link_del(int fd, const char *name, struct err *e)
     int rc;
 
     nlbatch_init(&m);
-    h = begin_link(&m, RTM_DELLINK, 0, "remove the link");
+    h = rtnlmsg_link(&m, RTM_DELLINK, 0, "remove the link");
     mnl_attr_put_strz(h, IFLA_IFNAME, name);
     rc = nlbatch_run(&m, fd, NULL, NULL, &why);
     if (rc < 0 && rc != -ENODEV) {
@@ -377,35 +244,171 @@ int rtnl_links(int fd, const char *prefix, rtnl_link_cb cb, void *arg, struct er
     struct nlbatch m;
 
     nlbatch_init(&m);
-    h = begin_link(&m, RTM_GETLINK, NLM_F_DUMP, "list the links");
+    h = rtnlmsg_link(&m, RTM_GETLINK, NLM_F_DUMP, "list the links");
     info = mnl_attr_nest_start(h, IFLA_LINKINFO);
     mnl_attr_put_strz(h, IFLA_INFO_KIND, "veth");
     mnl_attr_nest_end(h, info);
     return nlbatch_run(&m, fd, on_link, &l, e);
 }
 
+static void read_link(void *arg, const struct nlmsghdr *answer)
+{
+    const struct ifinfomsg *link = mnl_nlmsg_get_payload(answer);
+    const struct nlattr *name = nlbatch_attr(answer, sizeof(*link), IFLA_IFNAME);
+    const struct nlattr *mtu = nlbatch_attr(answer, sizeof(*link), IFLA_MTU);
+    struct rtnl_link *ret = arg;
+
+    if (answer->nlmsg_type != RTM_NEWLINK) {
+        return;
+    }
+    *ret = (struct rtnl_link){.index = (unsigned)link->ifi_index,
+                              .mtu = mtu != NULL ? mnl_attr_get_u32(mtu) : 0,
+                              .up = (link->ifi_flags & IFF_UP) != 0,
+                              .shared = (link->ifi_flags & (IFF_NOARP | IFF_POINTOPOINT)) == 0};
+    (void)snprintf(ret->name, sizeof(ret->name), "%s", name != NULL ? mnl_attr_get_str(name) : "");
+}
+
+int rtnl_link_get(int fd, unsigned index, struct rtnl_link *ret, struct err *e)
+{
+    struct nlmsghdr *h;
+    struct nlbatch m;
+
+    nlbatch_init(&m);
+    h = rtnlmsg_link(&m, RTM_GETLINK, 0, "find the link");
+    ((struct ifinfomsg *)mnl_nlmsg_get_payload(h))->ifi_index = (int)index;
+    return nlbatch_run(&m, fd, read_link, ret, e);
+}
+
+/* ---- addresses of the host ---- */
+
+#define LO_INDEX 1 /* in every network namespace (the kernel's LOOPBACK_IFINDEX) */
+
+static int run_address(int fd, uint16_t type, uint32_t address, struct err *e)
+{
+    struct nlbatch m;
+
+    nlbatch_init(&m);
+    rtnlmsg_address(&m, type, LO_INDEX, address, RT_SCOPE_HOST);
+    return nlbatch_run(&m, fd, NULL, NULL, e);
+}
+
+int rtnl_host_address_set(int fd, uint32_t address, struct err *e)
+{
+    struct err why;
+    int rc = run_address(fd, RTM_NEWADDR, address, &why);
+
+    return rc < 0 && rc != -EEXIST ? err_say(e, rc, "lo: %s", why.text) : 0;
+}
+
+int rtnl_host_address_del(int fd, uint32_t address, struct err *e)
+{
+    struct err why;
+    int rc = run_address(fd, RTM_DELADDR, address, &why);
+
+    return rc < 0 && rc != -EADDRNOTAVAIL ? err_say(e, rc, "lo: %s", why.text) : 0;
+}
+
+/* ---- ways ---- */
+
+static uint32_t number(const struct nlmsghdr *answer, uint16_t type)
+{
+    const struct nlattr *attr = nlbatch_attr(answer, sizeof(struct rtmsg), type);
+
+    return attr != NULL && mnl_attr_get_payload_len(attr) == 4 ? mnl_attr_get_u32(attr) : 0;
+}
+
+static unsigned mtu_of(const struct nlmsghdr *answer)
+{
+    const struct nlattr *attr =
+        nlbatch_inside(nlbatch_attr(answer, sizeof(struct rtmsg), RTA_METRICS), RTAX_MTU);
+
+    return attr != NULL && mnl_attr_get_payload_len(attr) == 4 ? mnl_attr_get_u32(attr) : 0;
+}
+
+/* Of a route with several next hops the first tells the link. */
+static unsigned first_hop(const struct nlmsghdr *answer)
+{
+    const struct nlattr *hops = nlbatch_attr(answer, sizeof(struct rtmsg), RTA_MULTIPATH);
+    const struct rtnexthop *hop = hops != NULL ? mnl_attr_get_payload(hops) : NULL;
+
+    return hop != NULL && mnl_attr_get_payload_len(hops) >= sizeof(*hop)
+               ? (unsigned)hop->rtnh_ifindex
+               : 0;
+}
+
+static void on_way(void *arg, const struct nlmsghdr *answer)
+{
+    const struct rtmsg *r = mnl_nlmsg_get_payload(answer);
+    struct rtnl_way *way = arg;
+
+    if (answer->nlmsg_type != RTM_NEWROUTE) {
+        return;
+    }
+    *way = (struct rtnl_way){.local = r->rtm_type == RTN_LOCAL,
+                             .none = r->rtm_type != RTN_LOCAL && r->rtm_type != RTN_UNICAST,
+                             .index = number(answer, RTA_OIF),
+                             .mtu = mtu_of(answer)};
+    way->gateway =
+        number(answer, RTA_GATEWAY) != 0 || nlbatch_attr(answer, sizeof(*r), RTA_VIA) != NULL;
+    if (way->index == 0) {
+        way->index = first_hop(answer);
+        way->gateway = true;
+    }
+}
+
+/* The route itself is asked for, and not what has lately been learned about the destination, which
+ * passes. */
+int rtnl_way_to(int fd, uint32_t address, struct rtnl_way *ret, struct err *e)
+{
+    struct rtnl_way way = {.none = true};
+    struct nlmsghdr *h;
+    struct rtmsg *r;
+    struct nlbatch m;
+    struct err why;
+    int rc;
+
+    nlbatch_init(&m);
+    h = nlbatch_begin(&m, RTM_GETROUTE, 0, "find the way");
+    r = nlbatch_header(&m, sizeof(*r));
+    *r = (struct rtmsg){.rtm_family = AF_INET, .rtm_dst_len = 32, .rtm_flags = RTM_F_FIB_MATCH};
+    mnl_attr_put_u32(h, RTA_DST, htonl(address));
+    rc = nlbatch_run(&m, fd, on_way, &way, &why);
+    if (rc < 0 && rc != -ENETUNREACH && rc != -EHOSTUNREACH && rc != -EACCES && rc != -EINVAL) {
+        return err_say(e, rc, "%s", why.text);
+    }
+    *ret = way;
+    return 0;
+}
+
 /* ---- routes ---- */
 
-static struct way way_of(const struct rtnl_route *r)
+static struct rtnlmsg_way way_of(const struct rtnl_route *r)
 {
-    return (struct way){.dst = r->dst,
-                        .prefix = r->prefix,
-                        .via = r->via,
-                        .metric = r->metric,
-                        .type = r->via != 0 ? RTN_UNICAST : RTN_UNREACHABLE,
-                        .scope = RT_SCOPE_UNIVERSE,
-                        .protocol = RTNL_PROTOCOL};
+    bool reachable = r->via != 0 || r->index != 0;
+    bool direct = r->via == 0 && r->index != 0;
+
+    return (struct rtnlmsg_way){.dst = r->dst,
+                                .prefix = r->prefix,
+                                .via = r->via,
+                                .index = r->index,
+                                .onlink = r->onlink,
+                                .src = r->src,
+                                .mtu = r->mtu,
+                                .metric = r->metric,
+                                .type = reachable ? RTN_UNICAST : RTN_UNREACHABLE,
+                                .scope = direct ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
+                                .protocol = RTNL_PROTOCOL};
 }
 
 static int run_route(int fd, uint16_t type, uint16_t flags, const struct rtnl_route *r,
                      struct err *e)
 {
-    struct way way = way_of(r);
+    struct rtnlmsg_way way = way_of(r);
     struct nlbatch m;
 
     assert(r->metric != 0);
     nlbatch_init(&m);
-    put_way(&m, type, flags, &way);
+    rtnlmsg_way(&m, type, flags, &way);
     return nlbatch_run(&m, fd, NULL, NULL, e);
 }
 
@@ -428,13 +431,6 @@ struct routes {
     void *arg;
 };
 
-static uint32_t number(const struct nlmsghdr *answer, uint16_t type)
-{
-    const struct nlattr *attr = nlbatch_attr(answer, sizeof(struct rtmsg), type);
-
-    return attr != NULL ? mnl_attr_get_u32(attr) : 0;
-}
-
 static void on_route(void *arg, const struct nlmsghdr *answer)
 {
     const struct rtmsg *r = mnl_nlmsg_get_payload(answer);
@@ -442,10 +438,14 @@ static void on_route(void *arg, const struct nlmsghdr *answer)
     struct rtnl_route route = {.prefix = r->rtm_dst_len,
                                .dst = ntohl(number(answer, RTA_DST)),
                                .via = ntohl(number(answer, RTA_GATEWAY)),
+                               .index = number(answer, RTA_OIF),
+                               .onlink = (r->rtm_flags & RTNH_F_ONLINK) != 0,
+                               .src = ntohl(number(answer, RTA_PREFSRC)),
+                               .mtu = mtu_of(answer),
                                .metric = number(answer, RTA_PRIORITY)};
 
     if (answer->nlmsg_type == RTM_NEWROUTE && r->rtm_protocol == RTNL_PROTOCOL &&
-        route.metric == want->metric) {
+        r->rtm_table == RT_TABLE_MAIN && (want->metric == 0 || route.metric == want->metric)) {
         want->cb(want->arg, &route);
     }
 }

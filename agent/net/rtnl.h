@@ -40,11 +40,43 @@ int rtnl_link_del(int fd, const char *name, struct err *e);
 typedef void (*rtnl_link_cb)(void *arg, const char *name);
 int rtnl_links(int fd, const char *prefix, rtnl_link_cb cb, void *arg, struct err *e);
 
+/* What there is to know of a link. */
+struct rtnl_link {
+    unsigned index;
+    char name[IFNAMSIZ];
+    unsigned mtu;
+    bool up;
+    bool shared; /* others are on it, found by their addresses: no tunnel */
+};
+
+/* -ENODEV: there is none of that index. */
+int rtnl_link_get(int fd, unsigned index, struct rtnl_link *ret, struct err *e);
+
+/* Addresses of the host's own that no link shows to others: on `lo`, and never the source of
+ * anything by themselves. Both return 0 too when nothing is to be done. */
+int rtnl_host_address_set(int fd, uint32_t address, struct err *e);
+int rtnl_host_address_del(int fd, uint32_t address, struct err *e);
+
+/* How the kernel would send to an address. */
+struct rtnl_way {
+    bool none;      /* nothing leads there */
+    bool local;     /* it is the host's own */
+    bool gateway;   /* somebody has to pass it on */
+    unsigned index; /* of the link */
+    unsigned mtu;   /* of the route; 0: the link's */
+};
+int rtnl_way_to(int fd, uint32_t address, struct rtnl_way *ret, struct err *e);
+
+/* Without `via` and `index`: unreachable, the end of the world for what is not more specific. */
 struct rtnl_route {
     uint32_t dst;
     unsigned prefix;
-    uint32_t via;    /* 0: unreachable, the end of the world for what is not more specific */
-    uint32_t metric; /* not 0 */
+    uint32_t via;
+    unsigned index; /* of the link; 0: the one where `via` is */
+    bool onlink;    /* `via` is there although no address of the link says so */
+    uint32_t src;   /* of what the host itself sends; 0: an address of the link */
+    unsigned mtu;   /* 0: the link's */
+    uint32_t metric;
 };
 
 /* Adds it, or replaces the one of the same destination and metric. */
@@ -53,7 +85,7 @@ int rtnl_route_set(int fd, const struct rtnl_route *route, struct err *e);
 /* Returns 0 too when there is none. */
 int rtnl_route_del(int fd, const struct rtnl_route *route, struct err *e);
 
-/* Calls back for each route of RTNL_PROTOCOL and this metric. */
+/* Calls back for each route of RTNL_PROTOCOL and this metric (0: any). */
 typedef void (*rtnl_route_cb)(void *arg, const struct rtnl_route *route);
 int rtnl_routes(int fd, uint32_t metric, rtnl_route_cb cb, void *arg, struct err *e);
 

@@ -32,32 +32,18 @@ struct uv_flows {
 /* ---- reading one ---- */
 
 /* Attributes nest: message, tuple, its addresses or ports. */
-static const struct nlattr *inside(const struct nlattr *nest, uint16_t type)
-{
-    const struct nlattr *attr = nest != NULL ? mnl_attr_get_payload(nest) : NULL;
-    const char *end = nest != NULL ? (const char *)attr + mnl_attr_get_payload_len(nest) : NULL;
-
-    while (attr != NULL && mnl_attr_ok(attr, (int)(end - (const char *)attr))) {
-        if (mnl_attr_get_type(attr) == type) {
-            return attr;
-        }
-        attr = mnl_attr_next(attr);
-    }
-    return NULL;
-}
-
 static uint32_t address_in(const struct nlattr *tuple, uint16_t type)
 {
-    const struct nlattr *attr = inside(inside(tuple, CTA_TUPLE_IP), type);
+    const struct nlattr *attr = nlbatch_inside(nlbatch_inside(tuple, CTA_TUPLE_IP), type);
 
     return attr != NULL && mnl_attr_get_payload_len(attr) == 4 ? ntohl(mnl_attr_get_u32(attr)) : 0;
 }
 
 static bool read_flow(const struct nlattr *sent, const struct nlattr *answered, struct uv_flow *ret)
 {
-    const struct nlattr *proto = inside(sent, CTA_TUPLE_PROTO);
-    const struct nlattr *number = inside(proto, CTA_PROTO_NUM);
-    const struct nlattr *port = inside(proto, CTA_PROTO_DST_PORT);
+    const struct nlattr *proto = nlbatch_inside(sent, CTA_TUPLE_PROTO);
+    const struct nlattr *number = nlbatch_inside(proto, CTA_PROTO_NUM);
+    const struct nlattr *port = nlbatch_inside(proto, CTA_PROTO_DST_PORT);
 
     if (number == NULL || port == NULL || mnl_attr_get_u8(number) != IPPROTO_UDP) {
         return false;

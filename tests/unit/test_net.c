@@ -31,8 +31,8 @@
 #define FAR_ADDRESS  0xc6336402u
 #define BLOCK        0x0a800400u /* 10.128.4.0 */
 #define CONTAINERS   3
-#define WAIT_MS 20000 /* a machine that is busy with other tests may need it */
-#define BLOCKED_MS   300 /* how long a connection is tried that must not succeed */
+#define WAIT_MS      20000 /* a machine that is busy with other tests may need it */
+#define BLOCKED_MS   300   /* how long a connection is tried that must not succeed */
 
 extern char **environ;
 
@@ -184,6 +184,7 @@ static void teardown(void)
     ck_assert_int_eq(shell("ip -o link | grep -q ' wh'"), 1);
     ck_assert_int_eq(shell("nft list tables | grep -q wherry"), 1);
     ck_assert_int_eq(shell("ip route show proto 87 | grep -q ."), 1);
+    ck_assert_int_eq(shell("ip -o addr show lo | grep -q -e 169.254 -e 10.128"), 1);
     ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
     ck_assert_int_eq(errno, ECHILD);
 }
@@ -865,7 +866,7 @@ START_TEST(containers_do_not_reach_the_hosts_of_other_nodes)
     (void)snprintf(far, sizeof(far), "nsenter --net=/proc/%d/fd/%d ip", (int)getpid(), t.far);
     must(shell("%s addr add 10.128.8.5/32 dev lo; %s route add 10.128.4.0/22 via 198.51.100.1", far,
                far));
-    ck_assert_int_eq(net_routes(t.net, routes, 2, &e), 0);
+    ck_assert_int_eq(net_routes(t.net, HOST_ADDRESS, routes, 2, &e), 0);
     while (shell("nft list set inet wherry_test w_nodes | grep -q 198.51.100.2") != 0) {
         (void)uv_run(&t.loop, UV_RUN_ONCE);
     }
@@ -985,17 +986,22 @@ START_TEST(routes_to_other_nodes_are_made_complete)
     };
     struct err e = {0};
 
-    ck_assert_int_lt(net_routes(t.net, routes, 3, &e), 0);
+    ck_assert_int_eq(net_routes(t.net, HOST_ADDRESS, routes, 3, &e), 0);
+    must(shell("ip route | grep -q '10.128.16.0/22 via 10.128.16.0 dev wh.*x proto 87 src "
+               "10.128.4.0 .*onlink'"));
+    must(shell("ip -o addr show lo | grep -q 'inet 169.254.1.1/32 scope host' &&"
+               "ip -o addr show lo | grep -q 'inet 10.128.4.0/32 scope host'"));
     must(shell("ip route | grep -q '10.128.8.0/22 via 198.51.100.2 dev up0 proto 87'"));
     must(shell("ip route | grep -q '10.128.12.0/22 via 198.51.100.3'"));
     must(shell("ip route | grep -q 'unreachable 10.128.4.0/22'"));
     routes[0].via = 0xc6336404u;
-    ck_assert_int_eq(net_routes(t.net, routes, 1, &e), 0);
+    ck_assert_int_eq(net_routes(t.net, HOST_ADDRESS, routes, 1, &e), 0);
     must(shell("ip route | grep -q '10.128.8.0/22 via 198.51.100.4'"));
     ck_assert_int_eq(shell("ip route | grep -q '10.128.12.0/22'"), 1);
+    ck_assert_int_eq(shell("ip -o link | grep -q vxlan"), 1);
     ck_assert_int_eq(shell("ip route | grep -q 'via 198.51.100.2 dev up0 proto 87'"), 1);
     routes[0].block |= 1;
-    ck_assert_int_eq(net_routes(t.net, routes, 1, &e), -EINVAL);
+    ck_assert_int_eq(net_routes(t.net, HOST_ADDRESS, routes, 1, &e), -EINVAL);
     must(shell("ip route | grep -q '10.128.8.0/22 via 198.51.100.4'"));
 }
 END_TEST

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/net/overlay.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/net/netroutes.h"
+#include "agent/net/overlayplan.h"
+#include "agent/net/rtnl.h"
+#include "agent/net/vxlan.h"
+#include "common/cleanup.h"
+#include "common/failpoint.h"
+
+#define LINKS_KEPT 16 /* a host has few links to others */
+
+struct overlay {
+    struct overlay_config config;
+    char device[IFNAMSIZ];
+    bool known; /* who the other nodes are */
+    uint32_t underlay;
+    struct net_route *nodes;
+    unsigned n_nodes;
+    struct net_way *ways; /* to each of them */
+    unsigned n_ways;
+};
+
+/* The first error is the one that is told. */
+static int first(int rc, int one, const struct err *why, struct err *e)
+{
+    return one < 0 && rc == 0 ? err_say(e, one, "%s", why->text) : rc;
+}
+
+/* ---- ways ---- */
+
+/* Links that have been asked for in this round. */
+struct links {
+    struct rtnl_link list[LINKS_KEPT];
+    unsigned n;
+};
+
+/* NULL: there is none, or no longer. */
+static const struct rtnl_link *link_of(struct links *l, int fd, unsigned index)
+{
+    struct rtnl_link *to;
+
+    if (index == 0) {
+        return NULL;
+    }
+    for (unsigned i = 0; i < l->n; i++) {
+        if (l->list[i].index == index) {
+            return &l->list[i];
+        }
+    }
+    to = &l->list[l->n < LINKS_KEPT ? l->n : LINKS_KEPT - 1];
+    if (rtnl_link_get(fd, index, to, NULL) < 0) {
+        return NULL;
+    }
+    l->n += l->n < LINKS_KEPT;
+    return to;
+}
+
+static int find_ways(struct overlay *o, int fd, struct err *e)
+{
+    struct links links = {0};
+    int rc = 0;
+
+    for (unsigned i = 0; i < o->n_nodes; i++) {
+        struct rtnl_way way = {.none = true};
+        struct err why;
+        int one = rtnl_way_to(fd, o->nodes[i].via, &way, &why);
+
+        o->ways[i] = overlayplan_choose(&o->nodes[i], &way, link_of(&links, fd, way.index));
+        rc = first(rc, one, &why, e);
+        one = overlayplan_check(&o->ways[i], &why);
+        rc = first(rc, one, &why, e);
+    }
+    o->n_ways = o->n_nodes;
+    return rc;
+}
+
+/* ---- the device ---- */
+
+/* An address that this host has not itself (it is translated on the way) is nothing to send by. */
+static uint32_t local_address(const struct overlay *o, int fd)
+{
+    struct rtnl_way way;
+
+    return o->underlay != 0 && rtnl_way_to(fd, o->underlay, &way, NULL) == 0 && way.local
+               ? o->underlay
+               : 0;
+}
+
+static int make_peers(struct overlay *o, int fd, unsigned index, struct err *e)
+{
+    auto_free struct vxlan_peer *peers = xcalloc(o->n_ways + 1, sizeof(*peers));
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < o->n_ways; i++) {
+        if (o->ways[i].kind == NET_WAY_VXLAN) {
+            peers[n++] = (struct vxlan_peer){.address = o->ways[i].node.block,
+                                             .underlay = o->ways[i].node.via};
+        }
+    }
+    return vxlan_peers(fd, index, peers, n, e);
+}
+
+/* Gives 0 for the index where there is no device. */
+static int make_device(struct overlay *o, int fd, unsigned *ret_index, struct err *e)
+{
+    struct vxlan v = {.name = o->device,
+                      .vni = o->config.vni,
+                      .local = local_address(o, fd),
+                      .address = o->config.block,
+                      .mtu = overlayplan_mtu(o->ways, o->n_ways)};
+
+    *ret_index = 0;
+    if (v.mtu == 0) {
+        return rtnl_link_del(fd, o->device, e);
+    }
+    return vxlan_make(fd, &v, ret_index, e);
+}
+
+/* ---- routes ---- */
+
+/* What nobody of ours has must not leave by the default route, and come back. */
+static struct rtnl_route own_block(const struct overlay *o)
+{
+    return (struct rtnl_route){
+        .dst = o->config.block, .prefix = o->config.block_prefix, .metric = o->config.metric};
+}
+
+/* A block that should be reached through a device that is not there is not reached at all. */
+static int make_routes(struct overlay *o, int fd, unsigned index, struct err *e)
+{
+    auto_free struct rtnl_route *want = xcalloc(o->n_ways + 1, sizeof(*want));
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < o->n_ways; i++) {
+        if (!overlayplan_route(&o->ways[i], index, o->config.block, &want[n])) {
+            continue;
+        }
+        if (want[n].index == 0) {
+            want[n] = (struct rtnl_route){.dst = want[n].dst, .prefix = want[n].prefix};
+        }
+        want[n++].metric = o->config.metric;
+    }
+    want[n++] = own_block(o);
+    return netroutes_make(fd, o->config.metric, want, n, e);
+}
+
+/* ---- for the owner ---- */
+
+struct overlay *overlay_create(const struct overlay_config *config)
+{
+    struct overlay *o = xcalloc(1, sizeof(*o));
+
+    o->config = *config;
+    (void)snprintf(o->device, sizeof(o->device), "%s", config->device);
+    o->config.device = o->device;
+    return o;
+}
+
+void overlay_destroy(struct overlay *o)
+{
+    if (o != NULL) {
+        free(o->nodes);
+        free(o->ways);
+        free(o);
+    }
+}
+
+void overlay_nodes(struct overlay *o, uint32_t underlay, const struct net_route *nodes, unsigned n)
+{
+    o->known = true;
+    o->underlay = underlay;
+    o->nodes = xrealloc(o->nodes, n + 1, sizeof(*nodes));
+    o->ways = xrealloc(o->ways, n + 1, sizeof(*o->ways));
+    o->n_nodes = n;
+    o->n_ways = 0;
+    if (n > 0) {
+        memcpy(o->nodes, nodes, n * sizeof(*nodes));
+    }
+}
+
+static int assert_addresses(struct overlay *o, int fd, struct err *e)
+{
+    int rc = rtnl_host_address_set(fd, o->config.gateway, e);
+
+    return rc == 0 ? rtnl_host_address_set(fd, o->config.block, e) : rc;
+}
+
+int overlay_assert(struct overlay *o, int fd, struct err *e)
+{
+    struct rtnl_route own = own_block(o);
+    unsigned index = 0;
+    struct err why;
+    int rc = assert_addresses(o, fd, e);
+    int one;
+
+    FAILPOINT("agent.net.after_overlay_addresses");
+    if (!o->known) {
+        one = rtnl_route_set(fd, &own, &why);
+        return first(rc, one, &why, e);
+    }
+    one = find_ways(o, fd, &why);
+    rc = first(rc, one, &why, e);
+    one = make_device(o, fd, &index, &why);
+    rc = first(rc, one, &why, e);
+    FAILPOINT("agent.net.after_overlay_device");
+    one = index != 0 ? make_peers(o, fd, index, &why) : 0;
+    rc = first(rc, one, &why, e);
+    FAILPOINT("agent.net.before_overlay_routes");
+    one = make_routes(o, fd, index, &why);
+    return first(rc, one, &why, e);
+}
+
+static void on_any_route(void *arg, const struct rtnl_route *route)
+{
+    (void)route;
+    ++*(unsigned *)arg;
+}
+
+/* The gateway belongs to all agents of this namespace, whose routes tell that they are there. */
+void overlay_remove(struct overlay *o, int fd)
+{
+    unsigned others = 0;
+
+    (void)netroutes_make(fd, o->config.metric, NULL, 0, NULL);
+    (void)rtnl_link_del(fd, o->device, NULL);
+    (void)rtnl_host_address_del(fd, o->config.block, NULL);
+    if (rtnl_routes(fd, 0, on_any_route, &others, NULL) == 0 && others == 0) {
+        (void)rtnl_host_address_del(fd, o->config.gateway, NULL);
+    }
+}
+
+const struct net_way *overlay_ways(const struct overlay *o, unsigned *ret_n)
+{
+    *ret_n = o->n_ways;
+    return o->ways;
+}

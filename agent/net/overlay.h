@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WHERRY_AGENT_NET_OVERLAY_H
+#define WHERRY_AGENT_NET_OVERLAY_H
+
+/* Between hosts, in the kernel: routes to the other nodes' blocks, the VXLAN device where one is
+ * needed (overlayplan.h decides), and the host's own addresses on `lo`: the gateway of its
+ * containers, and the first address of its block, by which it speaks to other blocks. What is
+ * there is compared with what shall be, so everything may be asserted at any time, also after
+ * another process has made it. Blocking netlink calls. */
+
+#include "agent/net/net.h"
+
+struct overlay;
+
+struct overlay_config {
+    const char *device; /* name of the VXLAN device */
+    uint32_t vni;
+    uint32_t metric; /* by which our routes are known */
+    uint32_t gateway;
+    uint32_t block;
+    unsigned block_prefix;
+};
+
+/* Copies. */
+struct overlay *overlay_create(const struct overlay_config *config);
+void overlay_destroy(struct overlay *o); /* accepts NULL */
+
+/* These are the other nodes, all of them; `underlay` is this one's address among them (0: not
+ * known). Copies. Until the first call nobody knows, and what is there stays. */
+void overlay_nodes(struct overlay *o, uint32_t underlay, const struct net_route *nodes, unsigned n);
+
+/* Makes the kernel so; `fd` is an rtnetlink socket. Tries all; the first error is returned. */
+int overlay_assert(struct overlay *o, int fd, struct err *e);
+
+/* Removes all. */
+void overlay_remove(struct overlay *o, int fd);
+
+/* As last asserted; borrowed until then. */
+const struct net_way *overlay_ways(const struct overlay *o, unsigned *ret_n);
+
+#endif
