@@ -166,7 +166,7 @@ static void on_wire_closed(struct uv_wire *wire)
 static void drop_session(struct uv_agent_link *l)
 {
     uv_agent_link_stage_drop(l);
-    uv_agent_link_logs_drop_all(l);
+    uv_agent_link_streams_drop_all(l);
     l->n_answers = 0;
     l->n_dirty = l->n_gone = 0; /* the next session compares sums */
     l->hello_due = l->beat_due = l->facts_due = l->ack_due = false;
@@ -272,17 +272,17 @@ static void assign(struct uv_agent_link *l, const struct link_message *m)
 
 static void stream_open(struct uv_agent_link *l, const struct link_message *m)
 {
-    uv_agent_link_logs_open(l, &m->u.stream_open);
+    uv_agent_link_streams_open(l, &m->u.stream_open);
 }
 
 static void stream_credit(struct uv_agent_link *l, const struct link_message *m)
 {
-    uv_agent_link_logs_credit(l, m->u.stream_credit.stream, m->u.stream_credit.bytes);
+    uv_agent_link_streams_credit(l, m->u.stream_credit.stream, m->u.stream_credit.bytes);
 }
 
 static void stream_end(struct uv_agent_link *l, const struct link_message *m)
 {
-    uv_agent_link_logs_drop(l, m->u.stream_end.stream);
+    uv_agent_link_streams_drop(l, m->u.stream_end.stream);
 }
 
 /* What a controller says, in the order of the kinds; the others do not pass the codec, and chunks
@@ -394,7 +394,7 @@ static void serve(struct uv_agent_link *l, uint64_t now)
     }
     if (now >= l->logs_ms) {
         l->logs_ms = UINT64_MAX;
-        uv_agent_link_logs_wake(l);
+        uv_agent_link_streams_wake(l);
     }
     check_silence(l, now);
     uv_agent_link_next(l);

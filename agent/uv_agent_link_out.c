@@ -414,6 +414,6 @@ void uv_agent_link_next(struct uv_agent_link *l)
     } else if (l->facts_due) {
         facts(l);
     } else {
-        (void)uv_agent_link_logs_next(l);
+        (void)uv_agent_link_streams_next(l);
     }
 }

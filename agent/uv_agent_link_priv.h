@@ -4,7 +4,7 @@
 
 /* Shared by the parts of the agent's end of the link: uv_agent_link.c (dialling, greeting, time),
  * uv_agent_link_set.c (assignments into ledger and journal), uv_agent_link_out.c (the next frame),
- * uv_agent_link_logs.c (log streams). */
+ * uv_agent_link_streams.c (streams). */
 
 #include "agent/uv_agent_priv.h"
 #include "common/codec_link.h"
@@ -48,7 +48,7 @@ struct link_stage {
     unsigned n_chunks, cap_chunks;
 };
 
-struct link_stream; /* uv_agent_link_logs.c */
+struct link_stream; /* uv_agent_link_streams.c */
 
 struct link_answer {
     uint64_t request;
@@ -126,14 +126,14 @@ void uv_agent_link_next(struct uv_agent_link *l);
 void uv_agent_link_write(struct uv_agent_link *l, const struct link_message *m);
 void uv_agent_link_answer(struct uv_agent_link *l, uint64_t request, const char *error);
 
-/* ---- uv_agent_link_logs.c ---- */
-void uv_agent_link_logs_open(struct uv_agent_link *l, const struct link_stream_open *open);
-void uv_agent_link_logs_credit(struct uv_agent_link *l, uint64_t stream, uint32_t bytes);
-void uv_agent_link_logs_drop(struct uv_agent_link *l, uint64_t stream);
-void uv_agent_link_logs_drop_all(struct uv_agent_link *l);
+/* ---- uv_agent_link_streams.c ---- */
+void uv_agent_link_streams_open(struct uv_agent_link *l, const struct link_stream_open *open);
+void uv_agent_link_streams_credit(struct uv_agent_link *l, uint64_t stream, uint32_t bytes);
+void uv_agent_link_streams_drop(struct uv_agent_link *l, uint64_t stream);
+void uv_agent_link_streams_drop_all(struct uv_agent_link *l);
 /* Those that follow look again for new lines. */
-void uv_agent_link_logs_wake(struct uv_agent_link *l);
+void uv_agent_link_streams_wake(struct uv_agent_link *l);
 /* Writes a frame of some stream. False: there is nothing to write. */
-bool uv_agent_link_logs_next(struct uv_agent_link *l);
+bool uv_agent_link_streams_next(struct uv_agent_link *l);
 
 #endif

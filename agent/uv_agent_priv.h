@@ -105,8 +105,9 @@ struct uv_agent {
     uint64_t turn_waited_ns;
     uint64_t lag_us_max;         /* the longest turn, less its waiting */
     uv_process_t sweeper;        /* of discarded volumes */
-    const char *sweeper_program; /* this program again */
+    const char *sweeper_program; /* this program again: of questions, too */
     bool sweeping, sweep_again;
+    unsigned n_asks; /* processes that look for answers (uv_agent_ask.c) */
     struct probe *probes;
     struct change *changes; /* wait for the journal */
     unsigned live;          /* handles and parts that are not closed yet */

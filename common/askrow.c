@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/err.h"
 
 void askrow_put(struct buf *row, const char *key, const char *value)
 {
@@ -95,4 +96,33 @@ uint64_t askrow_number(const void *row, size_t len, const char *key)
     errno = 0;
     n = strtoull(text, &end, 10);
     return text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 ? n : 0;
+}
+
+void askrow_end(struct buf *rows)
+{
+    buf_putc(rows, '\0');
+}
+
+bool askrow_take(const void *rows, size_t len, size_t *at, const void **ret_row, size_t *ret_len)
+{
+    const char *bytes = rows;
+    size_t end = *at;
+
+    while (end < len && bytes[end] != '\0') {
+        for (unsigned i = 0; i < 2; i++) { /* a key and its value */
+            const char *nul = end < len ? memchr(bytes + end, '\0', len - end) : NULL;
+
+            if (nul == NULL) {
+                return false;
+            }
+            end = (size_t)(nul - bytes) + 1;
+        }
+    }
+    if (end >= len || end - *at > ASKROW_MAX) {
+        return false;
+    }
+    *ret_row = bytes + *at;
+    *ret_len = end - *at;
+    *at = end + 1;
+    return true;
 }

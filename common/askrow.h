@@ -35,4 +35,11 @@ uint64_t askrow_number(const void *row, size_t len, const char *key);
 bool askrow_next(const void *row, size_t len, size_t *at, const char **ret_key,
                  const char **ret_value);
 
+/* Rows in a file or a pipe follow each other, an empty key between them. Ends what was put since
+ * the last one. */
+void askrow_end(struct buf *rows);
+
+/* The next row, borrowed; `*at` begins at 0. False: there is no other, or what follows is none. */
+bool askrow_take(const void *rows, size_t len, size_t *at, const void **ret_row, size_t *ret_len);
+
 #endif

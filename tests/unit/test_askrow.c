@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <check.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/askrow.h"
 #include "common/cleanup.h"
@@ -54,6 +55,36 @@ START_TEST(a_row_is_capped)
 }
 END_TEST
 
+START_TEST(rows_follow_each_other)
+{
+    auto_buf struct buf rows = {0};
+    const void *row;
+    size_t at = 0, len;
+
+    askrow_put(&rows, "id", "");
+    askrow_put(&rows, "text", "one");
+    askrow_end(&rows);
+    askrow_put(&rows, "id", "two");
+    askrow_end(&rows);
+    askrow_put(&rows, "id", "cut off");
+    ck_assert(askrow_take(rows.data, rows.len, &at, &row, &len));
+    ck_assert(askrow_is_valid(row, len));
+    ck_assert_str_eq(askrow_text(row, len, "text"), "one");
+    ck_assert(askrow_take(rows.data, rows.len, &at, &row, &len));
+    ck_assert_str_eq(askrow_text(row, len, "id"), "two");
+    ck_assert(!askrow_take(rows.data, rows.len, &at, &row, &len));
+    for (size_t n = 0; n < rows.len; n++) { /* cut anywhere, nothing beyond is read */
+        auto_free char *part = xcalloc(1, n + 1);
+
+        memcpy(part, rows.data, n);
+
+        for (at = 0; askrow_take(part, n, &at, &row, &len);) {
+            ck_assert(askrow_is_valid(row, len));
+        }
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("askrow");
@@ -64,6 +95,7 @@ int main(void)
     tcase_add_test(t, fields_come_back);
     tcase_add_loop_test(t, what_is_no_row, 0, 8);
     tcase_add_test(t, a_row_is_capped);
+    tcase_add_test(t, rows_follow_each_other);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);

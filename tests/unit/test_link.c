@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/uv_agent_ask.h"
 #include "agent/uv_agent_link_priv.h"
 #include "common/cleanup.h"
 #include "common/linkhash.h"
@@ -236,6 +237,13 @@ static int open_logs(struct id128 node, const struct link_logs *logs, uint32_t c
                      uint64_t *ret_stream)
 {
     struct link_stream_open what = {.credit = credit, .logs = *logs};
+
+    return uv_sessions_stream_open(ctl.sessions, node, &what, ret_stream, NULL);
+}
+
+static int open_ask(struct id128 node, const char *kind, uint32_t credit, uint64_t *ret_stream)
+{
+    struct link_stream_open what = {.credit = credit, .ask = {.kind = kind}};
 
     return uv_sessions_stream_open(ctl.sessions, node, &what, ret_stream, NULL);
 }
@@ -1105,6 +1113,65 @@ START_TEST(logs_flow_with_credit)
 }
 END_TEST
 
+/* The agent runs "itself" for it: here a script. Rows end with an empty key. */
+static char *pretend_self(const char *script)
+{
+    char *path = xasprintf("%s/self", state);
+    FILE *f = fopen(path, "we");
+
+    (void)fprintf(f, "#!/bin/sh\n%s\n", script);
+    (void)fchmod(fileno(f), 0700);
+    (void)fclose(f);
+    agent->sweeper_program = path;
+    return path;
+}
+
+START_TEST(questions_are_answered)
+{
+    struct id128 id = {.lo = 0xa};
+    auto_free char *self = NULL;
+    uint64_t stream = 0;
+
+    join_and_run(1);
+    ck_assert_int_eq(open_ask(id, "weather", 4096, &stream), 0);
+    UNTIL(ctl.log_ends == 1);
+    ck_assert_str_eq(ctl.log_error, "this agent does not know the question \"weather\"");
+    self = pretend_self("printf 'id\\0one\\0\\0'; sleep 0.1; printf 'id\\0%s\\0\\0' \"$1$2\"");
+    ck_assert_int_eq(open_ask(id, "doctor", 20, &stream), 0);
+    UNTIL(ctl.lines == 1);
+    turns_ms(50);
+    ck_assert_uint_eq(ctl.lines, 1); /* a row costs its seven bytes and 16 */
+    uv_sessions_stream_credit(ctl.sessions, stream, 4096);
+    UNTIL(ctl.log_ends == 2);
+    ck_assert_uint_eq(ctl.lines, 2);
+    ck_assert_str_eq(ctl.log_error, "");
+    UNTIL(agent->n_asks == 0);
+}
+END_TEST
+
+START_TEST(questions_that_fail_say_so)
+{
+    struct id128 id = {.lo = 0xa};
+    auto_free char *self = NULL, *other = NULL;
+    uint64_t stream = 0;
+
+    join_and_run(1);
+    self = pretend_self("printf 'id\\0one\\0\\0'; exit 3");
+    ck_assert_int_eq(open_ask(id, "doctor", 4096, &stream), 0);
+    UNTIL(ctl.log_ends == 1);
+    ck_assert_uint_eq(ctl.lines, 1);
+    ck_assert_str_eq(ctl.log_error, "doctor ended with code 3");
+    other = pretend_self("exec sleep 30");
+    for (unsigned i = 0; i < UV_AGENT_ASK_MAX; i++) {
+        ck_assert_int_eq(open_ask(id, "doctor", 4096, &stream), 0);
+    }
+    UNTIL(agent->n_asks == UV_AGENT_ASK_MAX);
+    ck_assert_int_eq(open_ask(id, "doctor", 4096, &stream), 0);
+    UNTIL(ctl.log_ends == 2);
+    ck_assert_ptr_nonnull(strstr(ctl.log_error, "too many questions"));
+} /* those that sleep are killed with the agent's end */
+END_TEST
+
 START_TEST(logs_follow)
 {
     struct id128 id = {.lo = 0xa};
@@ -1176,6 +1243,8 @@ int main(void)
     tcase_add_test(real, empty_store_stops_nothing);
     tcase_add_test(real, logs_flow_with_credit);
     tcase_add_test(real, logs_follow);
+    tcase_add_test(real, questions_are_answered);
+    tcase_add_test(real, questions_that_fail_say_so);
     tcase_add_test(real, volumes_are_forgotten);
     suite_add_tcase(s, real);
     r = srunner_create(s);

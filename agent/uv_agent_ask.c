@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/uv_agent_ask.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/uv_agent_priv.h"
+#include "agent/uv_child.h"
+#include "common/askrow.h"
+#include "common/cleanup.h"
+
+#define ARGS_MAX 24u
+
+/* What a process is started with: words that are owned, in pairs or alone. */
+struct words {
+    char *list[ARGS_MAX + 1];
+    unsigned n;
+};
+
+struct ask {
+    struct uv_agent *agent;
+    void (*more)(void *arg);
+    void *arg;
+    struct buf rows;
+    size_t at;
+    struct uv_child *child; /* NULL: it has ended, or there is none */
+    bool over;
+    bool closed;
+    char error[LINK_REASON_MAX];
+};
+
+/* One question on its way to the row of its kind. */
+struct question {
+    const struct uv_agent *agent;
+    const struct link_ask *what;
+    struct buf *rows;
+    struct words *words;
+};
+
+static void add(struct words *w, const char *word)
+{
+    if (w->n < ARGS_MAX) {
+        w->list[w->n++] = xstrdup(word);
+    }
+}
+
+static void words_finish(struct words *w)
+{
+    for (unsigned i = 0; i < w->n; i++) {
+        free(w->list[i]);
+    }
+}
+
+/* ---- kinds ---- */
+
+static void option(struct words *w, const char *name, const char *value)
+{
+    if (value != NULL && value[0] != '\0') {
+        add(w, name);
+        add(w, value);
+    }
+}
+
+/* How far this clock is before the controller's, which has said what time it is there. */
+static void clock_offset(struct question *q)
+{
+    uint64_t theirs = askrow_number(q->what->args, q->what->len, "now_unix_ms");
+    char text[32];
+
+    if (theirs > 0) {
+        (void)snprintf(text, sizeof(text), "%lld", (long long)(uv_agent_unix_ms() - theirs));
+        option(q->words, "--clock-offset", text);
+    }
+}
+
+static void doctor(struct question *q)
+{
+    const struct uv_agent_options *o = &q->agent->options;
+    char ids[32];
+
+    (void)snprintf(ids, sizeof(ids), "%u:%u", o->id_base, o->id_count);
+    add(q->words, "doctor");
+    add(q->words, "--rows");
+    option(q->words, "--state", q->agent->dirs.state_path);
+    option(q->words, "--run", q->agent->dirs.run_path);
+    option(q->words, "--cgroup", o->cgroup_parent);
+    option(q->words, "--ids", o->id_count > 0 ? ids : NULL);
+    option(q->words, "--address", o->address);
+    option(q->words, "--range", q->agent->ledger.cluster_range);
+    option(q->words, "--block", q->agent->ledger.node_block);
+    clock_offset(q);
+}
+
+static const struct kind {
+    const char *name;
+    void (*gather)(struct question *q);
+} kinds[] = {
+    {"doctor", doctor},
+};
+
+/* ---- the process ---- */
+
+static void say(struct ask *ask)
+{
+    if (!ask->closed) {
+        ask->more(ask->arg);
+    }
+}
+
+static void on_done(void *arg, const char *out, size_t len, const char *error)
+{
+    struct ask *ask = arg;
+
+    buf_append(&ask->rows, out, len);
+    ask->over = true;
+    (void)snprintf(ask->error, sizeof(ask->error), "%s", error);
+    say(ask);
+}
+
+static void ask_free(struct ask *ask)
+{
+    buf_finish(&ask->rows);
+    free(ask);
+}
+
+static void on_closed(void *arg)
+{
+    struct ask *ask = arg;
+    struct uv_agent *a = ask->agent;
+
+    ask->child = NULL;
+    a->n_asks--;
+    if (ask->closed) {
+        ask_free(ask);
+    }
+    uv_agent_release(a);
+}
+
+static void start(struct ask *ask, struct words *w)
+{
+    struct uv_child_order order = {.program = ask->agent->sweeper_program,
+                                   .args = w->list,
+                                   .bytes_max = UV_AGENT_ASK_BYTES,
+                                   .timeout_ms = UV_AGENT_ASK_MS,
+                                   .done = on_done,
+                                   .closed = on_closed,
+                                   .arg = ask};
+
+    ask->agent->n_asks++;
+    uv_agent_hold(ask->agent);
+    uv_child_start(ask->agent->loop, &order, &ask->child);
+}
+
+/* ---- for the link ---- */
+
+static void refuse(struct ask *ask, const char *fmt, const char *kind)
+{
+    ask->over = true;
+    (void)snprintf(ask->error, sizeof(ask->error), fmt, kind);
+}
+
+struct ask *uv_agent_ask_open(struct uv_agent *a, const struct link_ask *what,
+                              void (*more)(void *arg), void *arg)
+{
+    struct ask *ask = xcalloc(1, sizeof(*ask));
+    struct words words = {0};
+    struct question q = {.agent = a, .what = what, .rows = &ask->rows, .words = &words};
+    size_t i = 0;
+
+    *ask = (struct ask){.agent = a, .more = more, .arg = arg};
+    while (i < ARRAY_LEN(kinds) && strcmp(kinds[i].name, what->kind) != 0) {
+        i++;
+    }
+    if (i == ARRAY_LEN(kinds)) {
+        refuse(ask, "this agent does not know the question \"%s\"", what->kind);
+        return ask;
+    }
+    if (a->n_asks >= UV_AGENT_ASK_MAX) {
+        refuse(ask, "too many questions are being answered already: %s", what->kind);
+        return ask;
+    }
+    add(&words, "wherry-agent");
+    kinds[i].gather(&q);
+    if (words.n > 1) {
+        start(ask, &words);
+    } else {
+        ask->over = true;
+    }
+    words_finish(&words);
+    return ask;
+}
+
+bool uv_agent_ask_take(struct ask *ask, const void **ret_row, size_t *ret_len)
+{
+    return askrow_take(ask->rows.data, ask->rows.len, &ask->at, ret_row, ret_len);
+}
+
+bool uv_agent_ask_over(const struct ask *ask, const char **ret_error)
+{
+    *ret_error = ask->error;
+    return ask->over;
+}
+
+void uv_agent_ask_close(struct ask *ask)
+{
+    if (ask == NULL) {
+        return;
+    }
+    ask->closed = true;
+    if (ask->child == NULL) {
+        ask_free(ask);
+    } else {
+        uv_child_cancel(ask->child);
+    }
+}
