@@ -157,6 +157,7 @@ static int bring_up(int fd, const struct vxlan *v, struct err *e)
     h = rtnlmsg_up(&m, v->name, "bring the VXLAN device up");
     mnl_attr_put_u32(h, IFLA_MTU, v->mtu);
     rtnlmsg_settings(h, /* localnet= */ false);
+    rtnlmsg_no_ipv6(&m, v->name); /* again: it is forgotten while an MTU is too small for IPv6 */
     return nlbatch_run(&m, fd, NULL, NULL, e);
 }
 
@@ -290,6 +291,16 @@ static bool has_entry(const struct entry *list, unsigned n, const struct entry *
     return n > 0 && bsearch(x, list, n, sizeof(*list), by_entry) != NULL;
 }
 
+/* A neighbour with a wrong MAC has been replaced, and is not to be removed. */
+static bool is_stray(const struct entries *have, struct entry x, const struct entry *want,
+                     unsigned n)
+{
+    if (have->neighbours) {
+        make_mac(x.address, x.mac);
+    }
+    return !has_entry(want, n, &x);
+}
+
 /* What is missing first: a MAC that has moved is replaced, and never without a place. */
 static int make_entries(int fd, struct entries *have, struct entry *want, unsigned n, struct err *e)
 {
@@ -310,9 +321,9 @@ static int make_entries(int fd, struct entries *have, struct entry *want, unsign
         rc = one < 0 && rc == 0 ? err_say(e, one, "%s", why.text) : rc;
     }
     for (unsigned i = 0; i < have->n; i++) {
-        int one = has_entry(want, n, &have->list[i])
-                      ? 0
-                      : change(fd, have, RTM_DELNEIGH, &have->list[i], &why);
+        int one = is_stray(have, have->list[i], want, n)
+                      ? change(fd, have, RTM_DELNEIGH, &have->list[i], &why)
+                      : 0;
 
         rc = one < 0 && rc == 0 ? err_say(e, one, "%s", why.text) : rc;
     }
