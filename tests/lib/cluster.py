@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A cluster on this machine: a controller and agents, each agent on a "host" of its own, which is a
-network namespace with an address, joined to the others by a bridge in a namespace of its own.
+network namespace with an address. Hosts are on links, which are bridges in a namespace of their own
+that routes between them (the controller lives there too): hosts of one link are neighbours, those
+of different links reach each other through the router only.
 Nothing of it is outside of those namespaces, one temporary directory and cgroups named after it."""
 import json
 import os
@@ -88,10 +90,11 @@ class Daemon:
 
 
 class Host:
-    def __init__(self, cluster, index, name, labels):
+    def __init__(self, cluster, index, name, labels, segment, options):
         self.cluster, self.index, self.name, self.labels = cluster, index, name, labels
+        self.segment, self.options = segment, options
         self.netns = f"{cluster.tag}-{name}"
-        self.address = f"10.99.0.{11 + index}"
+        self.address = f"10.99.{segment}.{11 + index}"
         self.dir = os.path.join(cluster.dir, name)
         self.state, self.run = os.path.join(self.dir, "state"), os.path.join(self.dir, "run")
         self.cgroup = f"wherry/{cluster.tag}-{name}"
@@ -103,19 +106,25 @@ class Host:
         c, link = self.cluster, f"w{self.index}"
         run("ip", "netns", "add", self.netns)
         run("ip", "-n", c.net, "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", self.netns)
-        run("ip", "-n", c.net, "link", "set", link, "master", "br0", "up")
+        run("ip", "-n", c.net, "link", "set", link, "master", f"br{self.segment}", "up")
         for words in (f"addr add {self.address}/24 dev eth0", "link set eth0 up", "link set lo up",
-                      "route add default via 10.99.0.1"):
+                      f"route add default via 10.99.{self.segment}.1"):
             run("ip", "-n", self.netns, *words.split())
         labels = [w for l in self.labels for w in ("--label", l)]
         self.agent = Daemon([c.bin("wherry-agent"), "--controller", f"10.99.0.1:{c.port}", "--name", self.name,
                              "--address", self.address, "--state", self.state, "--run", self.run,
-                             "--cgroup", self.cgroup, "--ids", f"{self.ids}:{65536 * 512}", *labels],
+                             "--cgroup", self.cgroup, "--ids", f"{self.ids}:{65536 * 512}", *labels, *self.options],
                             os.path.join(self.dir, "agent.log"), netns=self.netns)
 
     def link(self, up):
         """Cuts the host off, or joins it again."""
         run("ip", "-n", self.cluster.net, "link", "set", f"w{self.index}", "up" if up else "down")
+
+    def flap(self, up):
+        """The host's own link goes down, and with it every route over it; or comes up again."""
+        run("ip", "-n", self.netns, "link", "set", "eth0", "up" if up else "down")
+        if up:
+            run("ip", "-n", self.netns, "route", "replace", "default", "via", f"10.99.{self.segment}.1")
 
     def exec(self, *argv, **kw):
         return run("nsenter", f"--net=/run/netns/{self.netns}", "--", *argv, **kw)
@@ -126,19 +135,23 @@ class Host:
 
 
 class Cluster:
-    """with Cluster(bin_dir, hosts=3) as c: … On failure the logs' tails are printed."""
+    """with Cluster(bin_dir, hosts=…) as c: … On failure the logs' tails are printed. `segments`: host's
+    name to the number of its link, else 0; `options`: host's name to more options of its agent."""
 
-    def __init__(self, bin_dir, hosts=("a", "b", "c"), labels=None, images=()):
+    def __init__(self, bin_dir, hosts=("a", "b", "c"), labels=None, images=(), segments=None, options=None,
+                 controller_options=()):
         self.bin_dir = bin_dir
         self.tag = f"wt{os.getpid()}"
         self.net = f"{self.tag}-net"
         self.port = 7420
         self.dir = tempfile.mkdtemp(prefix=f"wherry-e2e-{self.tag}-", dir="/var/tmp")
         self.socket = os.path.join(self.dir, "controller.sock")
-        self.hosts = {n: Host(self, i, n, (labels or {}).get(n, [])) for i, n in enumerate(hosts)}
+        self.hosts = {n: Host(self, i, n, (labels or {}).get(n, []), (segments or {}).get(n, 0), (options or {}).get(n, []))
+                      for i, n in enumerate(hosts)}
         self.images = images
         self.controller = Daemon([self.bin("wherry-controller"), "--state", os.path.join(self.dir, "controller"),
-                                  "--listen", f"10.99.0.1:{self.port}", "--socket", self.socket],
+                                  "--listen", f"10.99.0.1:{self.port}", "--socket", self.socket,
+                                  *controller_options],
                                  os.path.join(self.dir, "controller.log"), netns=self.net)
 
     def bin(self, name):
@@ -160,8 +173,11 @@ class Cluster:
 
     def make(self):
         run("ip", "netns", "add", self.net)
-        for words in ("link add br0 type bridge", "addr add 10.99.0.1/24 dev br0", "link set br0 up", "link set lo up"):
-            run("ip", "-n", self.net, *words.split())
+        run("ip", "-n", self.net, "link", "set", "lo", "up")
+        run("nsenter", f"--net=/run/netns/{self.net}", "--", "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        for k in sorted({0} | {h.segment for h in self.hosts.values()}):
+            for words in (f"link add br{k} type bridge", f"addr add 10.99.{k}.1/24 dev br{k}", f"link set br{k} up"):
+                run("ip", "-n", self.net, *words.split())
         self.controller.start()
         until("the controller's socket is there", lambda: os.path.exists(self.socket) or not self.controller.running())
         for host in self.hosts.values():
