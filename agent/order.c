@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/order.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/doc.h"
 #include "spec.pb-c.h"
@@ -193,11 +196,130 @@ bool order_port(const struct order *o, unsigned i, struct order_port *ret)
         *ret = (struct order_port){.udp = p->protocol == WHERRY__SPEC__PROTOCOL__PROTOCOL_UDP,
                                    .target = (uint16_t)p->target,
                                    .published = (uint16_t)p->published,
+                                   .host = p->mode == WHERRY__SPEC__PORT_MODE__PORT_HOST,
                                    .host_ip = p->host_ip};
         return true;
     }
     return false;
 }
+
+/* ---- networks ---- */
+
+/* 0: it is none, or empty. */
+static uint32_t read_address(const char *text)
+{
+    struct in_addr in;
+
+    return inet_pton(AF_INET, text, &in) == 1 ? ntohl(in.s_addr) : 0;
+}
+
+static bool read_mac(const char *text, uint8_t ret[6])
+{
+    for (unsigned i = 0; i < 6; i++) {
+        char *end;
+        unsigned long byte = strtoul(text, &end, 16);
+
+        if (end != text + 2 || byte > UINT8_MAX || *end != (i < 5 ? ':' : '\0')) {
+            return false;
+        }
+        ret[i] = (uint8_t)byte;
+        text = end + 1;
+    }
+    return true;
+}
+
+bool order_network_use(const struct order *o, unsigned i, struct order_network_use *ret)
+{
+    const Wherry__Spec__Container *spec = order_spec(o);
+    const Wherry__Spec__NetworkUse *use;
+
+    if (i >= spec->n_networks) {
+        return false;
+    }
+    use = spec->networks[i];
+    *ret = (struct order_network_use){.name = use->name,
+                                      .ipv4 = read_address(use->ipv4_address),
+                                      .internal = use->internal,
+                                      .ipv6 = use->ipv6};
+    if (!read_mac(use->mac_address, ret->mac)) {
+        memset(ret->mac, 0, sizeof(ret->mac));
+    }
+    return true;
+}
+
+const char *order_domainname(const struct order *o)
+{
+    return order_spec(o)->domainname;
+}
+
+bool order_dns(const struct order *o, unsigned i, uint32_t *ret_address)
+{
+    const Wherry__Spec__Container *spec = order_spec(o);
+
+    *ret_address = i < spec->n_dns ? read_address(spec->dns[i]) : 0;
+    return *ret_address != 0;
+}
+
+const char *order_dns_search(const struct order *o, unsigned i)
+{
+    return i < order_spec(o)->n_dns_search ? order_spec(o)->dns_search[i] : NULL;
+}
+
+const char *order_dns_opt(const struct order *o, unsigned i)
+{
+    return i < order_spec(o)->n_dns_opt ? order_spec(o)->dns_opt[i] : NULL;
+}
+
+const char *order_extra_host(const struct order *o, unsigned i, const char **ret_address)
+{
+    const Wherry__Spec__Container *spec = order_spec(o);
+
+    if (i >= spec->n_extra_hosts) {
+        return NULL;
+    }
+    *ret_address = spec->extra_hosts[i]->value;
+    return spec->extra_hosts[i]->key;
+}
+
+bool order_egress_restricted(const struct order *o)
+{
+    const Wherry__Spec__Egress *egress = order_spec(o)->egress;
+
+    return egress != NULL && egress->restricted;
+}
+
+bool order_egress_to(const struct order *o, unsigned i, uint32_t *ret_net, unsigned *ret_prefix)
+{
+    const Wherry__Spec__Egress *egress = order_spec(o)->egress;
+    char address[INET_ADDRSTRLEN];
+    const char *slash;
+    unsigned long prefix;
+    struct in_addr in;
+
+    if (egress == NULL || i >= egress->n_cidr) {
+        return false;
+    }
+    slash = strchrnul(egress->cidr[i], '/');
+    (void)snprintf(address, sizeof(address), "%.*s", (int)(slash - egress->cidr[i]),
+                   egress->cidr[i]);
+    prefix = *slash != '\0' ? strtoul(slash + 1, NULL, 10) : 32;
+    if (inet_pton(AF_INET, address, &in) != 1 || prefix > 32) {
+        return false;
+    }
+    *ret_net = ntohl(in.s_addr);
+    *ret_prefix = (unsigned)prefix;
+    return true;
+}
+
+void order_bandwidth(const struct order *o, uint64_t *ret_in, uint64_t *ret_out)
+{
+    const Wherry__Spec__Bandwidth *b = order_spec(o)->bandwidth;
+
+    *ret_in = b != NULL ? b->in_bits_per_s : 0;
+    *ret_out = b != NULL ? b->out_bits_per_s : 0;
+}
+
+/* ---- mounts ---- */
 
 bool order_mount(const struct order *o, unsigned i, struct order_mount *ret)
 {

@@ -34,7 +34,8 @@ void order_digest(const struct order *order, uint8_t ret_digest[ORDER_DIGEST]);
 enum order_network { ORDER_NETWORK_BRIDGE, ORDER_NETWORK_HOST, ORDER_NETWORK_NONE };
 enum order_network order_network(const struct order *order);
 
-#define ORDER_GRACE_DEFAULT_MS 10000 /* between the stop signal and the kill, if nothing is said */
+#define ORDER_GRACE_DEFAULT_MS 10000 /* between the stop signal and the kill, if nothing is said   \
+                                      */
 
 /* The part that the core decides upon. */
 void order_want(const struct order *order, uint64_t incarnation, bool stop, struct node_want *ret);
@@ -60,11 +61,40 @@ struct order_port {
     bool udp;
     uint16_t target;
     uint16_t published;
+    bool host;           /* mode: host */
     const char *host_ip; /* "": every address */
 };
 
 /* The i-th published port. False: there is none. */
 bool order_port(const struct order *order, unsigned i, struct order_port *ret);
+
+struct order_network_use {
+    const char *name;
+    uint32_t ipv4;  /* the address it asks for, host order; 0: none */
+    uint8_t mac[6]; /* of eth0; zero: not asked */
+    bool internal;
+    bool ipv6;
+};
+
+/* The i-th network it is on, by name. False: there is none. */
+bool order_network_use(const struct order *order, unsigned i, struct order_network_use *ret);
+
+/* What names and addresses it is told. Each returns NULL where there is no i-th. */
+const char *order_domainname(const struct order *order); /* "": nothing said */
+bool order_dns(const struct order *order, unsigned i, uint32_t *ret_address);
+const char *order_dns_search(const struct order *order, unsigned i);
+const char *order_dns_opt(const struct order *order, unsigned i);
+/* `ret_address` is an address, or "host-gateway". */
+const char *order_extra_host(const struct order *order, unsigned i, const char **ret_address);
+
+/* Whether it may go only to the networks that order_egress_to tells, of those outside the
+ * cluster. */
+bool order_egress_restricted(const struct order *order);
+bool order_egress_to(const struct order *order, unsigned i, uint32_t *ret_net,
+                     unsigned *ret_prefix);
+
+/* Bits a second of its link; 0: no limit. */
+void order_bandwidth(const struct order *order, uint64_t *ret_in, uint64_t *ret_out);
 
 enum order_mount_kind { ORDER_MOUNT_VOLUME, ORDER_MOUNT_BIND, ORDER_MOUNT_TMPFS };
 
