@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/cmd_doctor.h"
 #include "agent/cmd_image.h"
 #include "agent/cmd_run.h"
 #include "agent/cmd_sweep.h"
@@ -16,6 +17,7 @@ static const char usage_text[] =
     "usage: wherry-agent [daemon] --controller ADDR:PORT [options]\n"
     "       wherry-agent image load|ls|rm …    images of this node\n"
     "       wherry-agent run --image IMAGE …   one container, without a controller\n"
+    "       wherry-agent doctor …              what this host lacks, and what is in the way\n"
     "       wherry-agent sweep-trash           delete what is left of discarded volumes\n"
     "\n"
     "The agent of one host: runs the containers that a controller assigns to it. They outlive it:\n"
@@ -42,7 +44,8 @@ static int daemon_main(int argc, char **argv)
         return 0;
     }
     if (rc == 0 && first < argc) {
-        rc = err_say(&e, EINVAL, "no command '%.80s' (allowed: daemon, image, run, sweep-trash)",
+        rc = err_say(&e, EINVAL,
+                     "no command '%.80s' (allowed: daemon, doctor, image, run, sweep-trash)",
                      argv[first]);
     } else if (rc == 0 && options.controller == NULL) {
         rc = err_say(&e, EINVAL, "--controller ADDR:PORT says where the controller listens");
@@ -72,8 +75,9 @@ static const struct {
     const char *name;
     int (*main)(int argc, char **argv);
 } commands[] = {
-    {"daemon", daemon_main},         {"image", cmd_image_main},   {"run", cmd_run_main},
-    {"sweep-trash", cmd_sweep_main}, {"--version", version_main}, {"version", version_main},
+    {"daemon", daemon_main},     {"image", cmd_image_main},       {"run", cmd_run_main},
+    {"doctor", cmd_doctor_main}, {"sweep-trash", cmd_sweep_main}, {"--version", version_main},
+    {"version", version_main},
 };
 
 /* Without a command, it is the daemon. */

@@ -88,7 +88,6 @@ static void doctor(struct question *q)
     option(q->words, "--ids", o->id_count > 0 ? ids : NULL);
     option(q->words, "--address", o->address);
     option(q->words, "--range", q->agent->ledger.cluster_range);
-    option(q->words, "--block", q->agent->ledger.node_block);
     clock_offset(q);
 }
 
