@@ -62,8 +62,8 @@ void netconfig_link_name(const char *suffix, struct net_id id, char ret[NETCONFI
 
 void netconfig_vxlan_name(const char *suffix, char ret[NETCONFIG_LINK_NAME])
 {
-    netconfig_link_prefix(suffix, ret);
-    (void)snprintf(ret + strlen(ret), 2, "x");
+    (void)snprintf(ret, NETCONFIG_LINK_NAME, "wx");
+    put_letters(hash_suffix(suffix), ret + 2, 4);
 }
 
 uint32_t netconfig_metric(const char *suffix)

@@ -22,7 +22,7 @@ void netconfig_table_name(const char *suffix, char *ret, size_t size);
 void netconfig_link_prefix(const char *suffix, char ret[NETCONFIG_LINK_NAME]);
 void netconfig_link_name(const char *suffix, struct net_id id, char ret[NETCONFIG_LINK_NAME]);
 
-/* Longer than a prefix and shorter than a container's: "whabcdx". */
+/* It begins otherwise than a container's, because rules know those by their beginning. */
 void netconfig_vxlan_name(const char *suffix, char ret[NETCONFIG_LINK_NAME]);
 
 /* By which our routes are known among those of other agents. */
