@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Addresses are a bitmap; links and routes are found again by what they are called in the kernel;
- * ports are what the table says (netports.h, rules.h, uv_nft.h). */
+ * what may go where is what the table says (nettable.h). */
 #include "agent/net/net.h"
 
 #include <assert.h>
@@ -15,12 +15,11 @@
 
 #include "agent/net/netconfig.h"
 #include "agent/net/netports.h"
+#include "agent/net/nettable.h"
 #include "agent/net/overlay.h"
 #include "agent/net/overlayplan.h"
 #include "agent/net/rtnl.h"
 #include "agent/net/rules.h"
-#include "agent/net/uv_flows.h"
-#include "agent/net/uv_nft.h"
 #include "common/cleanup.h"
 #include "common/failpoint.h"
 
@@ -43,16 +42,14 @@ struct net {
     uint64_t *taken; /* one bit per address of the block */
     uint32_t n_addresses;
     uint32_t next; /* where the search for a free one begins: not what was given back last */
-    struct net_route *nodes; /* the others */
-    unsigned n_nodes;
     struct overlay *overlay;
-    struct netports ports;
-    unsigned limit; /* of backends of a port, that the table allows */
+    struct nettable *table;
+    unsigned (*all)(void *arg, struct netelems *ret);
+    void *arg;
+    struct netelems nodes; /* of the others, sorted */
+    struct netelems ports; /* of net_publish, sorted */
+    unsigned ports_max;    /* most backends of one of them */
     struct waiter *waiters;
-    struct uv_nft *nft;
-    struct uv_flows *flows;
-    uint64_t udp_seq; /* of the last change of UDP ports; 0: their flows have been looked at */
-    unsigned live;    /* parts that are not closed yet */
     void (*closed)(void *arg);
     void *closed_arg;
 };
@@ -230,40 +227,140 @@ int net_adopt(struct net *net, const struct net_found *found, unsigned n, struct
     return rc;
 }
 
+/* ---- elements ---- */
+
+/* `want` becomes the list, and what that changes is changed in the table. */
+static int replace(struct net *net, struct netelems *list, struct netelems *want,
+                   unsigned backends_max, struct err *e)
+{
+    struct netelems removed = {0};
+    struct netelems added = {0};
+    int rc;
+
+    netelems_sort(want);
+    netelems_diff(list, want, &removed, &added);
+    netelems_finish(list);
+    *list = *want;
+    rc = nettable_change(net->table, &removed, &added, backends_max, e);
+    netelems_finish(&removed);
+    netelems_finish(&added);
+    return rc;
+}
+
+int net_elements(struct net *net, const struct netelem *removed, unsigned n_removed,
+                 const struct netelem *added, unsigned n_added, unsigned backends_max,
+                 struct err *e)
+{
+    const struct netelems from = {.list = (struct netelem *)(uintptr_t)removed, .n = n_removed};
+    const struct netelems to = {.list = (struct netelem *)(uintptr_t)added, .n = n_added};
+
+    return nettable_change(net->table, &from, &to, backends_max, e);
+}
+
+void net_flush(struct net *net, const uint32_t *addresses, unsigned n)
+{
+    nettable_flush(net->table, addresses, n);
+}
+
+static void add_all(const struct netelems *from, struct netelems *to)
+{
+    for (unsigned i = 0; i < from->n; i++) {
+        netelems_add(to, &from->list[i]);
+    }
+}
+
+static unsigned on_all(void *arg, struct netelems *ret)
+{
+    struct net *net = arg;
+    unsigned most = net->all != NULL ? net->all(net->arg, ret) : 0;
+
+    add_all(&net->nodes, ret);
+    add_all(&net->ports, ret);
+    return most > net->ports_max ? most : net->ports_max;
+}
+
+int net_counters(struct net *net, struct net_drop ret[NET_DROPS_MAX], unsigned *ret_n,
+                 struct err *e)
+{
+    struct nftset_count counts[RULES_COUNTER_N];
+    int rc = nettable_counts(net->table, counts, e);
+
+    static_assert(RULES_COUNTER_N <= NET_DROPS_MAX, "room for all");
+    if (rc < 0) {
+        return rc;
+    }
+    for (unsigned i = 0; i < RULES_COUNTER_N; i++) {
+        ret[i] = (struct net_drop){.name = rules_counter_name(i),
+                                   .words = rules_counter_words(i),
+                                   .packets = counts[i].packets,
+                                   .bytes = counts[i].bytes};
+    }
+    *ret_n = RULES_COUNTER_N;
+    return 0;
+}
+
+int net_spoofed(struct net *net, struct net_id id, uint64_t *ret_packets, struct err *e)
+{
+    char name[NETCONFIG_LINK_NAME];
+    struct nftset_count count;
+    int rc;
+
+    netconfig_link_name(net->suffix, id, name);
+    rc = nettable_spoofs(net->table, name, &count, e);
+    if (rc == 0) {
+        *ret_packets = count.packets;
+    }
+    return rc;
+}
+
 /* ---- routes ---- */
 
-/* The table knows the other nodes by what they have: their blocks and addresses. */
-static void keep_nodes(struct net *net, const struct net_route *routes, unsigned n)
+/* The table knows the other nodes by what they have: their own addresses, their blocks, and the
+ * first address of each, which is the node's. */
+static void add_node(struct netelems *l, const struct net_route *r)
 {
-    size_t bytes = n * sizeof(*routes);
+    const struct netelem elements[] = {
+        {.set = NETELEM_NODES, .address = r->via},
+        {.set = NETELEM_GATES, .address = r->block},
+        {.set = NETELEM_BLOCKS, .address = r->block, .prefix = (uint8_t)r->block_prefix},
+    };
 
-    if (n == net->n_nodes && (n == 0 || memcmp(net->nodes, routes, bytes) == 0)) {
-        return;
+    for (unsigned i = 0; i < sizeof(elements) / sizeof(elements[0]); i++) {
+        netelems_add(l, &elements[i]);
     }
-    free(net->nodes);
-    net->nodes = xcalloc(n + 1, sizeof(*routes));
-    if (n > 0) {
-        memcpy(net->nodes, routes, bytes);
+}
+
+static int keep_nodes(struct net *net, const struct net_route *routes, unsigned n, struct err *e)
+{
+    struct netelems want = {0};
+
+    for (unsigned i = 0; i < n; i++) {
+        add_node(&want, &routes[i]);
     }
-    net->n_nodes = n;
-    (void)uv_nft_assert(net->nft);
+    return replace(net, &net->nodes, &want, 0, e);
 }
 
 int net_routes(struct net *net, uint32_t underlay, const struct net_route *routes, unsigned n,
                struct err *e)
 {
+    int rc;
+
     if (n > NET_ROUTES_MAX) {
         return err_say(e, E2BIG, "%u routes; %d are possible", n, NET_ROUTES_MAX);
     }
     for (unsigned i = 0; i < n; i++) {
-        int rc = netconfig_check_net("block of a node", routes[i].block, routes[i].block_prefix, e);
+        rc = netconfig_check_net("block of a node", routes[i].block, routes[i].block_prefix, e);
 
         if (rc < 0) {
             return rc;
         }
     }
-    keep_nodes(net, routes, n);
+    rc = keep_nodes(net, routes, n, e);
     overlay_nodes(net->overlay, underlay, routes, n);
+    if (rc < 0) {
+        (void)overlay_assert(net->overlay, net->rtnl, NULL);
+        return rc;
+    }
     return overlay_assert(net->overlay, net->rtnl, e);
 }
 
@@ -273,18 +370,6 @@ const struct net_way *net_ways(const struct net *net, unsigned *ret_n)
 }
 
 /* ---- ports ---- */
-
-static void write_whole(void *arg, struct buf *ret)
-{
-    struct net *net = arg;
-
-    net->limit = rules_limit(netports_backends_max(&net->ports));
-    rules_table(&net->rules, net->limit, ret);
-    rules_nodes(&net->rules, net->nodes, net->n_nodes, ret);
-    for (unsigned i = 0; i < net->ports.n; i++) {
-        rules_port_add(&net->rules, &net->ports.list[i], ret);
-    }
-}
 
 /* Calls may come back with more. */
 static void tell_waiters(struct net *net, uint64_t seq, int status, const struct err *e)
@@ -298,22 +383,9 @@ static void tell_waiters(struct net *net, uint64_t seq, int status, const struct
     }
 }
 
-static bool is_stale(void *arg, const struct uv_flow *flow)
-{
-    const struct net *net = arg;
-
-    return netports_is_stale(&net->ports, &net->rules, flow);
-}
-
 static void on_done(void *arg, uint64_t seq, int status, const struct err *e)
 {
-    struct net *net = arg;
-
-    if (status == 0 && net->udp_seq != 0 && net->udp_seq <= seq) {
-        net->udp_seq = 0;
-        uv_flows_sweep(net->flows);
-    }
-    tell_waiters(net, seq, status, e);
+    tell_waiters(arg, seq, status, e);
 }
 
 static void add_waiter(struct net *net, uint64_t seq, net_publish_cb cb, void *arg)
@@ -331,40 +403,29 @@ static void add_waiter(struct net *net, uint64_t seq, net_publish_cb cb, void *a
 int net_publish(struct net *net, const struct net_port *ports, unsigned n, net_publish_cb cb,
                 void *arg, struct err *e)
 {
-    auto_buf struct buf text = {0};
-    struct netports want;
-    bool udp;
-    uint64_t seq;
-    int rc = netports_take(&net->rules, ports, n, &want, e);
+    struct netelems want;
+    unsigned most;
+    int rc = netports_elements(&net->rules, ports, n, &want, &most, e);
 
     if (rc < 0) {
         return rc;
     }
-    udp = netports_difference(&net->ports, &want, &net->rules, &text);
-    netports_finish(&net->ports);
-    net->ports = want;
-    if (text.len == 0 && cb == NULL) {
-        return 0;
+    net->ports_max = most;
+    rc = replace(net, &net->ports, &want, most, e);
+    if (rc == 0 && cb != NULL) {
+        add_waiter(net, nettable_ask(net->table), cb, arg);
     }
-    if (netports_backends_max(&net->ports) > net->limit) {
-        seq = uv_nft_assert(net->nft);
-    } else {
-        seq = uv_nft_change(net->nft, buf_text(&text));
-    }
-    net->udp_seq = udp ? seq : net->udp_seq;
-    if (cb != NULL) {
-        add_waiter(net, seq, cb, arg);
-    }
-    return 0;
+    return rc;
 }
+
 /* ---- life ---- */
 
 static void net_free(struct net *net)
 {
     cleanup_close(&net->rtnl);
-    netports_finish(&net->ports);
+    netelems_finish(&net->ports);
+    netelems_finish(&net->nodes);
     overlay_destroy(net->overlay);
-    free(net->nodes);
     free(net->taken);
     free(net->nft_program);
     free(net);
@@ -396,6 +457,9 @@ static struct net *make(const struct net_config *c)
     net->rules.range_prefix = c->range_prefix;
     net->rules.block = c->block;
     net->rules.block_prefix = c->block_prefix;
+    net->rules.vni = overlayplan_vni(c->cluster != NULL ? c->cluster : "");
+    net->all = c->all;
+    net->arg = c->arg;
     net->nft_program = xstrdup(c->nft_program != NULL ? c->nft_program : "nft");
     net->mtu = c->mtu != 0 ? c->mtu : MTU_DEFAULT;
     net->rtnl = -1;
@@ -408,30 +472,25 @@ static struct net *make(const struct net_config *c)
 
 static int bring_up(struct net *net, struct uv_loop_s *loop, struct err *e)
 {
-    struct uv_nft_config config = {.loop = loop,
-                                   .program = net->nft_program,
-                                   .table = net->rules.table,
-                                   .whole = write_whole,
-                                   .done = on_done,
-                                   .arg = net};
+    struct nettable_config config = {.loop = loop,
+                                     .program = net->nft_program,
+                                     .rules = net->rules,
+                                     .all = on_all,
+                                     .done = on_done,
+                                     .arg = net};
     int rc;
 
     net->rtnl = rtnl_open(e);
     rc = net->rtnl < 0 ? net->rtnl : switch_forwarding_on(e);
     if (rc == 0) {
-        rc = uv_nft_create(&config, &net->nft, e);
+        rc = nettable_create(&config, &net->table, e);
     }
     if (rc < 0) {
         return rc;
     }
     rc = overlay_assert(net->overlay, net->rtnl, e);
-    if (rc == 0) {
-        rc = uv_flows_create(loop, is_stale, net, &net->flows, e);
-    }
     if (rc < 0) {
-        uv_nft_close(net->nft, NULL, NULL, NULL);
-    } else {
-        uv_flows_sweep(net->flows); /* nobody looked while there was no agent */
+        nettable_close(net->table, false, NULL, NULL);
     }
     return rc;
 }
@@ -446,7 +505,8 @@ int net_create(struct uv_loop_s *loop, const struct net_config *config, struct n
         return rc;
     }
     net = make(config);
-    rc = netports_take(&net->rules, config->ports, config->n_ports, &net->ports, e);
+    rc = netports_elements(&net->rules, config->ports, config->n_ports, &net->ports,
+                           &net->ports_max, e);
     if (rc == 0) {
         rc = bring_up(net, loop, e);
     }
@@ -458,16 +518,13 @@ int net_create(struct uv_loop_s *loop, const struct net_config *config, struct n
     return 0;
 }
 
-static void on_part_closed(void *arg)
+static void on_table_closed(void *arg)
 {
     struct net *net = arg;
     void (*closed)(void *arg) = net->closed;
     void *closed_arg = net->closed_arg;
     struct err e;
 
-    if (--net->live > 0) {
-        return;
-    }
     (void)err_say(&e, ECANCELED, "the network was closed");
     tell_waiters(net, UINT64_MAX, -ECANCELED, &e);
     net_free(net);
@@ -476,21 +533,16 @@ static void on_part_closed(void *arg)
 
 void net_close(struct net *net, bool remove, void (*closed)(void *arg), void *arg)
 {
-    auto_buf struct buf last = {0};
-
     net->closed = closed;
     net->closed_arg = arg;
     if (remove) {
         (void)remove_links(net, NULL, 0, NULL);
         overlay_remove(net->overlay, net->rtnl);
-        rules_remove(&net->rules, &last);
     }
-    net->live = 2;
-    uv_flows_close(net->flows, on_part_closed, net);
-    uv_nft_close(net->nft, remove ? buf_text(&last) : NULL, on_part_closed, net);
+    nettable_close(net->table, remove, on_table_closed, net);
 }
 
 unsigned net_restored(const struct net *net)
 {
-    return net->nft != NULL ? uv_nft_restored(net->nft) : 0;
+    return nettable_restored(net->table);
 }

@@ -8,9 +8,10 @@
  * container, the container a default route by the link-local gateway 169.254.1.1.
  *
  * Everything made carries `suffix`, so that it is found again after the agent has died, and several
- * agents can share one network namespace. Links are changed by blocking netlink calls that take
- * well under a millisecond; rules go through the long-lived `nft` child (uv_nft.h). Must be used
- * from one thread, the loop's. Addresses are IPv4 in host order. */
+ * agents can share one network namespace. Links, and the elements of the rules' sets, are changed
+ * by blocking netlink calls that take well under a millisecond; the rules themselves are asserted
+ * through the long-lived `nft` child (nettable.h). Must be used from one thread, the loop's.
+ * Addresses are IPv4 in host order. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,10 +21,12 @@
 struct uv_loop_s;
 struct net;
 struct net_port;
+struct netelem;
+struct netelems;
 
 #define NET_GATEWAY      0xa9fe0101u /* 169.254.1.1 */
 #define NET_PORTS_MAX    4096        /* published ports of a node */
-#define NET_BACKENDS_MAX 256         /* containers behind one port of a node */
+#define NET_BACKENDS_MAX 256         /* containers behind one port or virtual address */
 #define NET_ROUTES_MAX   8192        /* other nodes */
 #define NET_SUFFIX_MAX   16
 
@@ -33,9 +36,14 @@ struct net_config {
     unsigned range_prefix;
     uint32_t block; /* this node's, inside the range: 10.128.4.0 */
     unsigned block_prefix;
-    const char *cluster; /* its id: agents of one cluster find each other by it; NULL: "" */
+    const char *cluster;     /* its id: agents of one cluster find each other by it; NULL: "" */
     unsigned mtu;            /* of the containers' links; 0: 1500 */
     const char *nft_program; /* NULL: nft, by PATH */
+    /* Appends all elements that the table shall hold, in no order, and gives the most backends of
+     * one of them; called when the table is asserted: from net_create, later from the loop, until
+     * it is closed. NULL: none. */
+    unsigned (*all)(void *arg, struct netelems *ret);
+    void *arg;
     /* Ports published from the first moment, because after a restart of the agent they are in
      * force already and shall stay so. As for net_publish. */
     const struct net_port *ports;
@@ -100,6 +108,31 @@ typedef void (*net_publish_cb)(void *arg, int status, const struct err *e);
  * `cb` may be NULL and never comes from inside. -EINVAL, -E2BIG name the port. */
 int net_publish(struct net *net, const struct net_port *ports, unsigned n, net_publish_cb cb,
                 void *arg, struct err *e);
+
+/* Changes elements of the table, at once and all together; `removed` go first. What was changed
+ * must be in `all` before the call. A table that turns out to be another than it should be, or has
+ * no chains for so many backends, is asserted soon, and 0 returned. */
+int net_elements(struct net *net, const struct netelem *removed, unsigned n_removed,
+                 const struct netelem *added, unsigned n_added, unsigned backends_max,
+                 struct err *e);
+
+/* Forgets the flows from and to containers that are gone, soon. Flows to backends that elements
+ * have ceased to name are forgotten without it: datagrams, and what is not established. */
+void net_flush(struct net *net, const uint32_t *addresses, unsigned n);
+
+/* What was dropped or refused since the start, and why. */
+struct net_drop {
+    const char *name;  /* "spoof" */
+    const char *words; /* "a container used a source address that is not its own" */
+    uint64_t packets;
+    uint64_t bytes;
+};
+#define NET_DROPS_MAX 16
+int net_counters(struct net *net, struct net_drop ret[NET_DROPS_MAX], unsigned *ret_n,
+                 struct err *e);
+
+/* Packets with a false source address from one run of a container. */
+int net_spoofed(struct net *net, struct net_id id, uint64_t *ret_packets, struct err *e);
 
 /* Makes these the other nodes, all of them, and packets get to their blocks: by a plain route to
  * those on one of the host's links, through VXLAN to the others. Differences only; what is ours

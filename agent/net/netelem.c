@@ -1,10 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/net/netelem.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/err.h"
+
+const struct netelem_format *netelem_format(unsigned set)
+{
+#define NETELEM_X_FORMAT(id, set_name, set_key, set_value)                                         \
+    [NETELEM_##id] = {.name = (set_name), .key = (set_key), .value = (set_value)},
+    static const struct netelem_format formats[NETELEM_SET_N] = {NETELEM_SETS(NETELEM_X_FORMAT)};
+
+    assert(set < NETELEM_SET_N);
+    return &formats[set];
+}
+
+const char *netelem_chain_name(unsigned chain)
+{
+    static const char *const names[NETELEM_CHAIN_N] = {[NETELEM_CHAIN_VIP] = "w_vip",
+                                                       [NETELEM_CHAIN_VIC] = "w_vic",
+                                                       [NETELEM_CHAIN_ANY] = "w_any",
+                                                       [NETELEM_CHAIN_ONE] = "w_one"};
+
+    assert(chain > NETELEM_CHAIN_NONE && chain < NETELEM_CHAIN_N);
+    return names[chain];
+}
 
 static int order(uint32_t a, uint32_t b)
 {
@@ -97,4 +119,27 @@ void netelems_finish(struct netelems *l)
 {
     free(l->list);
     *l = (struct netelems){0};
+}
+
+void netelems_diff(const struct netelems *is, const struct netelems *want, struct netelems *removed,
+                   struct netelems *added)
+{
+    unsigned i = 0;
+    unsigned j = 0;
+
+    while (i < is->n || j < want->n) {
+        const struct netelem *old = i < is->n ? &is->list[i] : NULL;
+        const struct netelem *new = j < want->n ? &want->list[j] : NULL;
+        int rc = old == NULL ? 1 : new == NULL ? -1 : netelem_compare_key(old, new);
+        bool same = rc == 0 && netelem_equal(old, new);
+
+        if (rc <= 0 && !same) {
+            netelems_add(removed, old);
+        }
+        if (rc >= 0 && !same) {
+            netelems_add(added, new);
+        }
+        i += rc <= 0;
+        j += rc >= 0;
+    }
 }

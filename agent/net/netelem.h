@@ -7,7 +7,11 @@
  * (nftset.h), and a table that is asserted anew carries them as text (rules.h). Pure.
  *
  * set, name in the table, key, value; a = IPv4 address, m = 32-bit mark, p = protocol, t = port,
- * i = index of a backend, v = verdict "goto <chain><n>", n = link's name, - = nothing. */
+ * i = index of a backend, v = verdict "goto <chain><n>", N = a network (address and prefix), - =
+ * nothing. A second `a` of a key, and the address of N where it is not alone, is in `other`.
+ *
+ * Networks of one key must not overlap: the kernel refuses them, and with them the table.
+ * The sets below the line are filled by net.c itself. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,7 +28,12 @@
     X(ONE_TO, "w_one_to", "apti", "at")                                                            \
     X(INGRESS, "w_ingress", "apt", "-") /* local containers' ports that other nodes may lead to */ \
     X(NOOUT, "w_noout", "a", "-")       /* local containers that may not leave the cluster */      \
-    X(OUT, "w_out", "aN", "-")          /* the exceptions; N = a network (address and prefix) */
+    X(OUT, "w_out", "aN", "-")          /* the exceptions */                                       \
+    /* ---- */                                                                                     \
+    X(SELF, "w_self", "aa", "-")    /* local containers, twice: what goes from one to itself */    \
+    X(NODES, "w_nodes", "a", "-")   /* the other nodes' own addresses */                           \
+    X(GATES, "w_gates", "a", "-")   /* by which they lead on what came by an ingress port */       \
+    X(BLOCKS, "w_blocks", "N", "-") /* and of their containers */
 
 #define NETELEM_X_SET(id, name, key, value) NETELEM_##id,
 enum netelem_set { NETELEM_SETS(NETELEM_X_SET) NETELEM_SET_N };
@@ -36,15 +45,25 @@ enum netelem_chain {
     NETELEM_CHAIN_VIP,
     NETELEM_CHAIN_VIC,
     NETELEM_CHAIN_ANY,
-    NETELEM_CHAIN_ONE
+    NETELEM_CHAIN_ONE,
+    NETELEM_CHAIN_N
 };
+
+/* A row of the table above; how a chain's name begins. */
+struct netelem_format {
+    const char *name;
+    const char *key;
+    const char *value;
+};
+const struct netelem_format *netelem_format(unsigned set);
+const char *netelem_chain_name(unsigned chain);
 
 /* Zero what a set does not have: elements are compared as memory. */
 struct netelem {
     uint8_t set; /* enum netelem_set */
     uint8_t udp; /* p: 0 tcp, 1 udp */
     uint8_t chain;
-    uint8_t prefix; /* of N */
+    uint8_t prefix; /* of N: 0 to 32 */
     uint16_t port;
     uint16_t to_port;
     uint32_t mark; /* of the key (REACH), or the value (CLASS) */
@@ -69,5 +88,9 @@ struct netelems {
 void netelems_add(struct netelems *l, const struct netelem *e);
 void netelems_sort(struct netelems *l); /* by key; of equal keys the first added stays */
 void netelems_finish(struct netelems *l);
+
+/* Appends what turns `is` into `want`, both sorted. */
+void netelems_diff(const struct netelems *is, const struct netelems *want, struct netelems *removed,
+                   struct netelems *added);
 
 #endif

@@ -3,62 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include "common/cleanup.h"
-
-static int by_port(const void *a, const void *b)
-{
-    const struct net_port *l = a;
-    const struct net_port *r = b;
-
-    if (l->host_ip != r->host_ip) {
-        return l->host_ip < r->host_ip ? -1 : 1;
-    }
-    if (l->port != r->port) {
-        return l->port < r->port ? -1 : 1;
-    }
-    return (int)l->udp - (int)r->udp;
-}
-
-static bool same_backends(const struct net_port *a, const struct net_port *b)
-{
-    if (a->n_backends != b->n_backends) {
-        return false;
-    }
-    for (unsigned i = 0; i < a->n_backends; i++) {
-        if (a->backends[i].address != b->backends[i].address ||
-            a->backends[i].port != b->backends[i].port) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void free_ports(struct net_port *ports, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++) {
-        free((void *)(uintptr_t)ports[i].backends);
-    }
-    free(ports);
-}
-
-static struct net_port *copy_ports(const struct net_port *ports, unsigned n)
-{
-    struct net_port *copy = xcalloc(n + 1, sizeof(*copy));
-
-    for (unsigned i = 0; i < n; i++) {
-        struct net_backend *backends = xcalloc(ports[i].n_backends + 1, sizeof(*backends));
-
-        if (ports[i].n_backends > 0) {
-            memcpy(backends, ports[i].backends, ports[i].n_backends * sizeof(*backends));
-        }
-        copy[i] = ports[i];
-        copy[i].backends = backends;
-    }
-    qsort(copy, n, sizeof(*copy), by_port);
-    return copy;
-}
 
 static int check_port(const struct rules_config *c, const struct net_port *p, struct err *e)
 {
@@ -80,128 +24,95 @@ static int check_port(const struct rules_config *c, const struct net_port *p, st
     return 0;
 }
 
-/* `ports` sorted. */
-static int check_ports(const struct rules_config *c, const struct net_port *ports, unsigned n,
-                       struct err *e)
+static void add_backend(const struct net_port *p, unsigned i, struct netelems *ret)
 {
+    struct netelem e = {.set = p->host_ip != 0 ? NETELEM_ONE_TO : NETELEM_ANY_TO,
+                        .udp = p->udp,
+                        .port = p->port,
+                        .address = p->host_ip,
+                        .index = i,
+                        .to = p->backends[i].address,
+                        .to_port = p->backends[i].port};
+
+    netelems_add(ret, &e);
+}
+
+static struct netelem port_element(const struct net_port *p)
+{
+    return (struct netelem){.set = p->host_ip != 0 ? NETELEM_ONE : NETELEM_ANY,
+                            .udp = p->udp,
+                            .port = p->port,
+                            .address = p->host_ip,
+                            .chain = p->host_ip != 0 ? NETELEM_CHAIN_ONE : NETELEM_CHAIN_ANY,
+                            .n = p->n_backends};
+}
+
+static int by_key(const void *a, const void *b)
+{
+    return netelem_compare_key(a, b);
+}
+
+/* Also those without backends. */
+static int check_once(const struct net_port *ports, unsigned n, struct err *e)
+{
+    struct netelems l = {0};
+    int rc = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        struct netelem element = port_element(&ports[i]);
+
+        netelems_add(&l, &element);
+    }
+    if (n > 1) {
+        qsort(l.list, n, sizeof(*l.list), by_key);
+    }
+    for (unsigned i = 1; i < n && rc == 0; i++) {
+        if (netelem_compare_key(&l.list[i - 1], &l.list[i]) == 0) {
+            rc = err_say(e, EINVAL, "published port %u/%s is named twice", (unsigned)l.list[i].port,
+                         l.list[i].udp ? "udp" : "tcp");
+        }
+    }
+    netelems_finish(&l);
+    return rc;
+}
+
+static int check(const struct rules_config *c, const struct net_port *ports, unsigned n,
+                 struct err *e)
+{
+    if (n > NET_PORTS_MAX) {
+        return err_say(e, E2BIG, "%u published ports; %d are possible", n, NET_PORTS_MAX);
+    }
     for (unsigned i = 0; i < n; i++) {
         int rc = check_port(c, &ports[i], e);
 
         if (rc < 0) {
             return rc;
         }
-        if (i > 0 && by_port(&ports[i - 1], &ports[i]) == 0) {
-            return err_say(e, EINVAL, "published port %u/%s is named twice",
-                           (unsigned)ports[i].port, ports[i].udp ? "udp" : "tcp");
-        }
     }
-    return 0;
+    return check_once(ports, n, e);
 }
 
-/* What turns the ports in force into `want`; both sorted. All that goes, goes first. */
-bool netports_difference(const struct netports *is, const struct netports *want,
-                         const struct rules_config *c, struct buf *ret)
+int netports_elements(const struct rules_config *c, const struct net_port *ports, unsigned n,
+                      struct netelems *ret, unsigned *ret_backends_max, struct err *e)
 {
-    auto_buf struct buf added = {0};
-    unsigned i = 0;
-    unsigned j = 0;
-    bool udp = false;
+    int rc = check(c, ports, n, e);
 
-    while (i < is->n || j < want->n) {
-        int order = i == is->n ? 1 : j == want->n ? -1 : by_port(&is->list[i], &want->list[j]);
-        bool changed = order != 0 || !same_backends(&is->list[i], &want->list[j]);
-
-        udp = udp || (changed && (order <= 0 ? is->list[i].udp : want->list[j].udp));
-        if (order <= 0) {
-            if (changed) {
-                rules_port_del(c, &is->list[i], ret);
-            }
-            i++;
-        }
-        if (order >= 0) {
-            if (changed) {
-                rules_port_add(c, &want->list[j], &added);
-            }
-            j++;
-        }
-    }
-    buf_append(ret, buf_text(&added), added.len);
-    return udp;
-}
-
-unsigned netports_backends_max(const struct netports *ports)
-{
-    unsigned most = 0;
-
-    for (unsigned i = 0; i < ports->n; i++) {
-        most = ports->list[i].n_backends > most ? ports->list[i].n_backends : most;
-    }
-    return most;
-}
-
-/* ---- flows of UDP ---- */
-
-static bool serves(const struct net_port *p, uint32_t address)
-{
-    for (unsigned i = 0; i < p->n_backends; i++) {
-        if (p->backends[i].address == address) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The port that a datagram to this address would meet: one of the address itself comes first. */
-static const struct net_port *find_udp(const struct netports *ports, uint32_t dst, uint16_t port)
-{
-    struct net_port key = {.udp = true, .port = port, .host_ip = dst};
-    const struct net_port *found = NULL;
-
-    if (ports->n > 0) {
-        found = bsearch(&key, ports->list, ports->n, sizeof(key), by_port);
-        key.host_ip = 0;
-        found = found != NULL && found->n_backends > 0
-                    ? found
-                    : bsearch(&key, ports->list, ports->n, sizeof(key), by_port);
-    }
-    return found != NULL && found->n_backends > 0 ? found : NULL;
-}
-
-/* Either it was led to a container that does not serve it any more, or it was led nowhere and
- * should have been. What containers send outwards is neither. */
-bool netports_is_stale(const struct netports *ports, const struct rules_config *c,
-                       const struct uv_flow *flow)
-{
-    const struct net_port *p = find_udp(ports, flow->dst, flow->port);
-
-    if (flow->dst != flow->answers) {
-        return rules_in_block(c, flow->answers) && (p == NULL || !serves(p, flow->answers));
-    }
-    return p != NULL && !rules_in_block(c, flow->src) && !rules_in_block(c, flow->dst);
-}
-
-/* A checked and sorted copy. */
-int netports_take(const struct rules_config *c, const struct net_port *ports, unsigned n,
-                  struct netports *ret, struct err *e)
-{
-    struct net_port *copy;
-    int rc;
-
-    if (n > NET_PORTS_MAX) {
-        return err_say(e, E2BIG, "%u published ports; %d are possible", n, NET_PORTS_MAX);
-    }
-    copy = copy_ports(ports, n);
-    rc = check_ports(c, copy, n, e);
     if (rc < 0) {
-        free_ports(copy, n);
         return rc;
     }
-    *ret = (struct netports){.list = copy, .n = n};
-    return 0;
-}
+    *ret = (struct netelems){0};
+    *ret_backends_max = 0;
+    for (unsigned i = 0; i < n; i++) {
+        struct netelem element = port_element(&ports[i]);
 
-void netports_finish(struct netports *ports)
-{
-    free_ports(ports->list, ports->n);
-    *ports = (struct netports){0};
+        for (unsigned j = 0; j < ports[i].n_backends; j++) {
+            add_backend(&ports[i], j, ret);
+        }
+        if (element.n > 0) { /* a port without backends has no elements */
+            netelems_add(ret, &element);
+        }
+        *ret_backends_max = element.n > *ret_backends_max ? element.n : *ret_backends_max;
+    }
+    netelems_sort(ret);
+    return 0;
 }

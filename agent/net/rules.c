@@ -4,72 +4,157 @@
 #include <assert.h>
 #include <string.h>
 
+#include "agent/net/net.h"
+#include "common/svc.h"
+
 #define LIMIT_MIN 8u
+#define COUNTER   "w_n_" /* how counters' names in the table begin */
 
 /* What may go where, in the order of the packet's way. %T is the table, %L our links, %R the
- * cluster's range, %B the node's block, %G the gateway.
+ * cluster's range, %V its part for virtual addresses, %B the node's block and %A the first address
+ * of that, %G the gateway, %N the overlay's number, %C{x} a counter.
  *
  * - w_guard, before anything is tracked: a container sends from its own address only (the way back
  *   to the source must be the link it came by), no IPv6, and nothing to the host's loopback: our
- *   links have route_localnet, because 127.0.0.1:PORT is translated towards them.
- * - w_pre, w_output: published ports, for others and for the host's own processes. 127.0.0.1 is
- *   the only loopback address that is published: 127.0.0.53 is somebody's resolver.
- * - w_post: a container that comes by a published port to one of its own node, maybe itself, must
- *   get its answers through the host, hence the gateway's address; so must 127.0.0.1. What leaves
- *   the cluster leaves by the host's address.
- * - w_input: no container talks to the host itself, only answers it; one of another node neither:
- *   what goes to a node keeps the container's address, so that the node can tell.
- * - w_forward: into a container go answers and what was published, out of it everything but other
- *   containers and link-local addresses (169.254.169.254 gives away the cloud's credentials). */
+ *   links have route_localnet, because 127.0.0.1:PORT is translated towards them. What others send
+ *   in the name of a container must come by the way that leads to it: only the nodes' routes and
+ *   their tunnel do. Questions of names are not tracked: a flood of them fills no table.
+ * - w_pre, w_output: virtual addresses, for containers; published ports, for others and for the
+ *   host's own processes too. 127.0.0.1 is the only loopback address that is published: 127.0.0.53
+ *   is somebody's resolver. Another node's address is as good as our own for a container, which
+ *   does not come to that node itself.
+ * - w_post: a container that comes by a virtual address to itself, or by a published port to one of
+ *   its own node, must get its answers through the host, hence the gateway's address; so must
+ *   127.0.0.1. Who comes from outside and is led on to another node comes back by this one. What
+ *   leaves the cluster leaves by the host's address.
+ * - w_input: no container talks to the host itself but to ask for names, it only answers it; one of
+ *   another node neither: what goes to a node keeps the container's address, so that the node can
+ *   tell.
+ * - w_forward: segments are no larger than the way; what has begun goes on. Then w_from and w_into.
+ * - w_from, out of a container: to published ports; w_across, to containers: where its class may
+ *   go, and a virtual address is refused aloud whether it exists or not, another's container in
+ *   silence; outside: everything but link-local addresses (169.254.169.254 gives away the cloud's
+ *   credentials) and nodes, unless it may not leave the cluster.
+ * - w_into, into a container from elsewhere: from containers of other nodes, whose nodes have
+ *   looked; from those nodes themselves to what they were led to; to what is published here. */
 static const char *const table[] = {
     "add table %T",
     "delete table %T",
     "add table %T",
+    "add map %T w_class { typeof ip saddr : meta mark; }",
+    "add set %T w_reach { typeof meta mark . ip daddr; }",
+    "add map %T w_vip { type ipv4_addr : verdict; }",
+    "add map %T w_vip_to { typeof ip daddr . numgen random mod 2 : ip daddr; }",
     "add map %T w_any { type inet_proto . inet_service : verdict; }",
     "add map %T w_one { type ipv4_addr . inet_proto . inet_service : verdict; }",
     "add map %T w_any_to { typeof meta l4proto . th dport . numgen random mod 2"
     " : ip daddr . th dport; }",
     "add map %T w_one_to { typeof ip daddr . meta l4proto . th dport . numgen random mod 2"
     " : ip daddr . th dport; }",
-
+    "add set %T w_ingress { type ipv4_addr . inet_proto . inet_service; }",
+    "add set %T w_noout { type ipv4_addr; }",
+    "add set %T w_out { type ipv4_addr . ipv4_addr; flags interval; }",
+    "add set %T w_self { type ipv4_addr . ipv4_addr; }",
     "add set %T w_nodes { type ipv4_addr; }",
+    "add set %T w_gates { type ipv4_addr; }",
     "add set %T w_blocks { type ipv4_addr; flags interval; }",
+    "add set %T " RULES_SPOOF_SET
+    " { type ifname; flags dynamic, timeout; size 65535; timeout 1h; counter; }",
+
+    "add chain %T w_link",
+    "add rule %T w_link meta nfproto != ipv4 %C{family} drop",
+    "add rule %T w_link fib saddr . iif oif 0 update @" RULES_SPOOF_SET
+    " { iifname } %C{spoof} drop",
+    "add rule %T w_link ip daddr 127.0.0.0/8 %C{loopback} drop",
+    "add rule %T w_link ip daddr %G udp dport 53 notrack",
 
     "add chain %T w_guard { type filter hook prerouting priority raw; }",
-    "add rule %T w_guard iifname != \"%L*\" accept",
-    "add rule %T w_guard meta nfproto != ipv4 drop",
-    "add rule %T w_guard fib saddr . iif oif 0 drop",
-    "add rule %T w_guard ip daddr 127.0.0.0/8 drop",
+    "add rule %T w_guard iifname \"%L*\" goto w_link",
+    "add rule %T w_guard ip saddr %R fib saddr . iif oif 0 %C{astray} drop",
+
+    "add chain %T w_answer { type filter hook output priority raw; }",
+    "add rule %T w_answer ip saddr %G udp sport 53 notrack",
 
     "add chain %T w_pre { type nat hook prerouting priority dstnat; }",
+    "add rule %T w_pre iifname \"%L*\" ip daddr vmap @w_vip",
     "add rule %T w_pre ip daddr . meta l4proto . th dport vmap @w_one",
-    "add rule %T w_pre fib daddr type local ip daddr != 127.0.0.0/8"
+    "add rule %T w_pre fib daddr type local ip daddr != { 127.0.0.0/8, %G }"
     " meta l4proto . th dport vmap @w_any",
+    "add rule %T w_pre iifname \"%L*\" ip daddr @w_nodes meta l4proto . th dport vmap @w_any",
 
     "add chain %T w_output { type nat hook output priority -100; }",
     "add rule %T w_output ip daddr . meta l4proto . th dport vmap @w_one",
     "add rule %T w_output ip daddr 127.0.0.1 meta l4proto . th dport vmap @w_any",
-    "add rule %T w_output fib daddr type local ip daddr != 127.0.0.0/8"
+    "add rule %T w_output fib daddr type local ip daddr != { 127.0.0.0/8, %G }"
     " meta l4proto . th dport vmap @w_any",
 
     "add chain %T w_post { type nat hook postrouting priority srcnat; }",
-    "add rule %T w_post oifname \"%L*\" ct status dnat ip saddr { 127.0.0.0/8, %B } snat ip to %G",
+    "add rule %T w_post oifname \"%L*\" ip saddr . ip daddr @w_self snat ip to %G",
+    "add rule %T w_post oifname \"%L*\" ct status dnat ct original ip daddr != %V"
+    " ip saddr { 127.0.0.0/8, %B } snat ip to %G",
+    "add rule %T w_post oifname != \"%L*\" ct status dnat ip saddr != %R ip daddr @w_blocks"
+    " snat ip to %A",
     "add rule %T w_post oifname != \"%L*\" ip saddr %B ip daddr != %R ip daddr != @w_nodes "
     "masquerade",
 
+    "add chain %T w_host",
+    "add rule %T w_host ip daddr %G udp dport 53 accept",
+    "add rule %T w_host ip daddr %G tcp dport 53 accept",
+    "add rule %T w_host ct state established,related accept",
+    "add rule %T w_host %C{host} drop",
+
     "add chain %T w_input { type filter hook input priority filter; }",
-    "add rule %T w_input iifname \"%L*\" ct state established,related accept",
-    "add rule %T w_input iifname \"%L*\" drop",
+    "add rule %T w_input iifname \"%L*\" goto w_host",
     "add rule %T w_input ip saddr @w_blocks ct state established,related accept",
-    "add rule %T w_input ip saddr @w_blocks drop",
+    "add rule %T w_input ip saddr @w_blocks %C{blocks} drop",
+
+    "add chain %T w_syn",
+    "add rule %T w_syn iifname \"%L*\" tcp option maxseg size set rt mtu",
+    "add rule %T w_syn oifname \"%L*\" tcp option maxseg size set rt mtu",
+
+    "add chain %T w_across",
+    "add rule %T w_across meta mark set 0",
+    "add rule %T w_across meta mark set ip saddr map @w_class",
+    "add rule %T w_across meta mark . ip daddr @w_reach meta mark set 0 accept",
+    "add rule %T w_across ct original ip daddr %V %C{reach} reject",
+    "add rule %T w_across %C{reach} drop",
+
+    "add chain %T w_from",
+    "add rule %T w_from ct status dnat ct original ip daddr != %V accept",
+    "add rule %T w_from oifname \"%L*\" goto w_across",
+    "add rule %T w_from ip daddr %R goto w_across",
+    "add rule %T w_from ip daddr 169.254.0.0/16 %C{local} drop",
+    "add rule %T w_from ip daddr @w_nodes %C{local} drop",
+    "add rule %T w_from ip saddr @w_noout ip saddr . ip daddr != @w_out %C{egress}"
+    " reject with icmp admin-prohibited",
+
+    "add chain %T w_into",
+    "add rule %T w_into ip saddr @w_gates ip daddr . meta l4proto . th dport @w_ingress accept",
+    "add rule %T w_into ip saddr @w_gates %C{into} drop",
+    "add rule %T w_into ip saddr @w_blocks accept",
+    "add rule %T w_into ct status dnat accept",
+    "add rule %T w_into %C{into} drop",
 
     "add chain %T w_forward { type filter hook forward priority filter; }",
-    "add rule %T w_forward oifname \"%L*\" ct state established,related accept",
-    "add rule %T w_forward oifname \"%L*\" ct status dnat accept",
-    "add rule %T w_forward oifname \"%L*\" drop",
-    "add rule %T w_forward iifname \"%L*\" ct state established,related accept",
-    "add rule %T w_forward iifname \"%L*\" ip daddr { %R, 169.254.0.0/16 } drop",
+    "add rule %T w_forward tcp flags & (syn | rst) == syn jump w_syn",
+    "add rule %T w_forward ct state established,related accept",
+    "add rule %T w_forward iifname \"%L*\" goto w_from",
+    "add rule %T w_forward oifname \"%L*\" goto w_into",
 };
+
+/* Where there is an overlay: its packets come from nodes, else anybody could send in the name of
+ * any container. Behind UDP's eight bytes and the flags lies the number (RFC 7348, section 5). */
+static const char overlay[] =
+    "add rule %T w_guard udp dport 4789 @th,96,24 %N ip saddr != @w_nodes %C{tunnel} drop";
+
+#define RULES_X_WORDS(id, counter_name, counter_words)                                             \
+    [RULES_COUNT_##id] = {.name = (counter_name), .words = (counter_words)},
+static const struct {
+    const char *name;
+    const char *words;
+} counters[RULES_COUNTER_N] = {RULES_COUNTERS(RULES_X_WORDS)};
+
+/* ---- the table ---- */
 
 static void put_address(struct buf *ret, uint32_t a)
 {
@@ -80,6 +165,15 @@ static void put_net(struct buf *ret, uint32_t net, unsigned prefix)
 {
     put_address(ret, net);
     buf_printf(ret, "/%u", prefix);
+}
+
+static void put_virtual(const struct rules_config *c, struct buf *ret)
+{
+    unsigned prefix;
+    uint32_t net;
+
+    svc_vip_range(c->range, c->range_prefix, &net, &prefix);
+    put_net(ret, net, prefix);
 }
 
 static void put_field(const struct rules_config *c, char field, struct buf *ret)
@@ -94,21 +188,43 @@ static void put_field(const struct rules_config *c, char field, struct buf *ret)
     case 'R':
         put_net(ret, c->range, c->range_prefix);
         break;
+    case 'V':
+        put_virtual(c, ret);
+        break;
     case 'B':
         put_net(ret, c->block, c->block_prefix);
         break;
+    case 'A':
+        put_address(ret, c->block);
+        break;
     case 'G':
         put_address(ret, NET_GATEWAY);
+        break;
+    case 'N':
+        buf_printf(ret, "%u", (unsigned)c->vni);
         break;
     default:
         assert(!"a field of the table above");
     }
 }
 
+/* "{x}", behind %C. Gives where it ends. */
+static const char *put_counter(const char *at, struct buf *ret)
+{
+    const char *end = strchr(at, '}');
+
+    assert(end != NULL);
+    buf_puts(ret, "counter name " COUNTER);
+    buf_append(ret, at + 1, (size_t)(end - at - 1));
+    return end;
+}
+
 static void put_command(const struct rules_config *c, const char *command, struct buf *ret)
 {
     for (const char *at = command; *at != '\0'; at++) {
-        if (*at == '%') {
+        if (at[0] == '%' && at[1] == 'C') {
+            at = put_counter(at + 2, ret);
+        } else if (*at == '%') {
             put_field(c, *++at, ret);
         } else {
             buf_putc(ret, *at);
@@ -117,23 +233,35 @@ static void put_command(const struct rules_config *c, const char *command, struc
     buf_puts(ret, "; ");
 }
 
+/* "w_any3": of ports of three backends. */
+static void put_chain(const struct rules_config *c, unsigned chain, unsigned n, struct buf *ret)
+{
+    static const struct {
+        const char *key;
+        const char *draw;
+        const char *map;
+    } draws[NETELEM_CHAIN_N] = {
+        [NETELEM_CHAIN_VIP] = {"ip to ip daddr", "numgen random mod", "w_vip_to"},
+        [NETELEM_CHAIN_VIC] = {"ip to ip daddr", "jhash ip saddr mod", "w_vip_to"},
+        [NETELEM_CHAIN_ANY] = {"ip to meta l4proto . th dport", "numgen random mod", "w_any_to"},
+        [NETELEM_CHAIN_ONE] = {"ip to ip daddr . meta l4proto . th dport", "numgen random mod",
+                               "w_one_to"},
+    };
+    const char *name = netelem_chain_name(chain);
+    bool ports = chain == NETELEM_CHAIN_ANY || chain == NETELEM_CHAIN_ONE;
+
+    buf_printf(ret, "add chain inet %s %s%u; ", c->table, name, n);
+    buf_printf(ret, "add rule inet %s %s%u %sdnat %s . %s %u %smap @%s; ", c->table, name, n,
+               ports ? "meta l4proto { tcp, udp } " : "", draws[chain].key, draws[chain].draw, n,
+               /* else every assertion would deal the clients anew */
+               chain == NETELEM_CHAIN_VIC ? "seed 0x5748 " : "", draws[chain].map);
+}
+
 bool rules_in_block(const struct rules_config *c, uint32_t address)
 {
     uint32_t i = address - c->block;
 
     return i > 0 && i < ((uint32_t)1 << (32 - c->block_prefix)) - 1;
-}
-
-/* "w_any3": ports of three backends. */
-static void put_chain(const struct rules_config *c, bool one, unsigned n, struct buf *ret)
-{
-    const char *map = one ? "w_one" : "w_any";
-
-    buf_printf(ret, "add chain inet %s %s%u; ", c->table, map, n);
-    buf_printf(ret, "add rule inet %s %s%u meta l4proto { tcp, udp } dnat ip to ", c->table, map,
-               n);
-    buf_printf(ret, "%smeta l4proto . th dport . numgen random mod %u map @%s_to; ",
-               one ? "ip daddr . " : "", n, map);
 }
 
 unsigned rules_limit(unsigned n_backends)
@@ -146,26 +274,28 @@ unsigned rules_limit(unsigned n_backends)
     return limit;
 }
 
+static void put_counters(const struct rules_config *c, struct buf *ret)
+{
+    for (unsigned i = 0; i < RULES_COUNTER_N; i++) {
+        buf_printf(ret, "add counter inet %s " COUNTER "%s; ", c->table, counters[i].name);
+    }
+}
+
 void rules_table(const struct rules_config *c, unsigned limit, struct buf *ret)
 {
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         put_command(c, table[i], ret);
+        if (i == 2) { /* the table is there */
+            put_counters(c, ret);
+        }
+    }
+    if (c->vni != 0) {
+        put_command(c, overlay, ret);
     }
     for (unsigned n = 1; n <= limit; n++) {
-        put_chain(c, false, n, ret);
-        put_chain(c, true, n, ret);
-    }
-}
-
-void rules_nodes(const struct rules_config *c, const struct net_route *nodes, unsigned n,
-                 struct buf *ret)
-{
-    for (unsigned i = 0; i < n; i++) {
-        buf_printf(ret, "add element inet %s w_nodes { ", c->table);
-        put_address(ret, nodes[i].via);
-        buf_printf(ret, " }; add element inet %s w_blocks { ", c->table);
-        put_net(ret, nodes[i].block, nodes[i].block_prefix);
-        buf_puts(ret, " }; ");
+        for (unsigned chain = NETELEM_CHAIN_NONE + 1; chain < NETELEM_CHAIN_N; chain++) {
+            put_chain(c, chain, n, ret);
+        }
     }
 }
 
@@ -175,59 +305,100 @@ void rules_remove(const struct rules_config *c, struct buf *ret)
     put_command(c, "delete table %T", ret);
 }
 
-/* ---- ports ---- */
+/* ---- elements ---- */
 
-/* "80", "192.0.2.1 . tcp . 80": how the port's lookups begin. */
-static void put_key(const struct net_port *p, struct buf *ret)
+static void put_key_field(const struct netelem *e, char letter, uint32_t address, struct buf *ret)
 {
-    if (p->host_ip != 0) {
-        put_address(ret, p->host_ip);
-        buf_puts(ret, " . ");
+    switch (letter) {
+    case 'a':
+        put_address(ret, address);
+        break;
+    case 'N':
+        put_net(ret, address, e->prefix);
+        break;
+    case 'm':
+        buf_printf(ret, "0x%x", (unsigned)e->mark);
+        break;
+    case 'p':
+        buf_puts(ret, e->udp ? "udp" : "tcp");
+        break;
+    case 't':
+        buf_printf(ret, "%u", (unsigned)e->port);
+        break;
+    case 'i':
+        buf_printf(ret, "%u", (unsigned)e->index);
+        break;
+    default:
+        assert(!"a letter of the table of sets");
     }
-    buf_printf(ret, "%s . %u", p->udp ? "udp" : "tcp", (unsigned)p->port);
 }
 
-static const char *map_of(const struct net_port *p)
+static void put_key(const struct netelem *e, const char *key, struct buf *ret)
 {
-    return p->host_ip != 0 ? "w_one" : "w_any";
+    bool again = key[0] == 'a';
+
+    for (const char *at = key; *at != '\0'; at++) {
+        buf_puts(ret, at > key ? " . " : "");
+        put_key_field(e, *at, again && at > key ? e->other : e->address, ret);
+    }
 }
 
-static void put_backends(const struct rules_config *c, const struct net_port *p, bool values,
-                         struct buf *ret)
+static void put_value(const struct netelem *e, const char *value, struct buf *ret)
 {
-    buf_printf(ret, "%s element inet %s %s_to { ", values ? "add" : "delete", c->table, map_of(p));
-    for (unsigned i = 0; i < p->n_backends; i++) {
-        buf_puts(ret, i > 0 ? ", " : "");
-        put_key(p, ret);
-        buf_printf(ret, " . %u", i);
-        if (values) {
-            buf_puts(ret, " : ");
-            put_address(ret, p->backends[i].address);
-            buf_printf(ret, " . %u", (unsigned)p->backends[i].port);
+    if (value[0] == 'v') {
+        buf_printf(ret, " : goto %s%u", netelem_chain_name(e->chain), (unsigned)e->n);
+    } else if (value[0] == 'm') {
+        buf_printf(ret, " : 0x%x", (unsigned)e->mark);
+    } else if (value[0] == 'a') {
+        buf_puts(ret, " : ");
+        put_address(ret, e->to);
+        if (value[1] == 't') {
+            buf_printf(ret, " . %u", (unsigned)e->to_port);
         }
     }
-    buf_puts(ret, " }; ");
 }
 
-void rules_port_add(const struct rules_config *c, const struct net_port *p, struct buf *ret)
+void rules_elems(const struct rules_config *c, const struct netelem *list, unsigned n,
+                 struct buf *ret)
 {
-    assert(p->n_backends <= NET_BACKENDS_MAX);
-    if (p->n_backends == 0) {
-        return;
+    for (unsigned i = 0; i < n; i++) {
+        const struct netelem_format *format = netelem_format(list[i].set);
+        bool first = i == 0 || list[i - 1].set != list[i].set;
+
+        if (first) {
+            buf_printf(ret, "%sadd element inet %s %s { ", i > 0 ? " }; " : "", c->table,
+                       format->name);
+        }
+        buf_puts(ret, first ? "" : ", ");
+        put_key(&list[i], format->key, ret);
+        put_value(&list[i], format->value, ret);
     }
-    put_backends(c, p, true, ret);
-    buf_printf(ret, "add element inet %s %s { ", c->table, map_of(p));
-    put_key(p, ret);
-    buf_printf(ret, " : goto %s%u }; ", map_of(p), p->n_backends);
+    buf_puts(ret, n > 0 ? " }; " : "");
 }
 
-void rules_port_del(const struct rules_config *c, const struct net_port *p, struct buf *ret)
+/* ---- counters ---- */
+
+const char *rules_counter_name(unsigned counter)
 {
-    if (p->n_backends == 0) {
-        return;
+    assert(counter < RULES_COUNTER_N);
+    return counters[counter].name;
+}
+
+const char *rules_counter_words(unsigned counter)
+{
+    assert(counter < RULES_COUNTER_N);
+    return counters[counter].words;
+}
+
+unsigned rules_counter_find(const char *name)
+{
+    unsigned i = 0;
+
+    if (strncmp(name, COUNTER, strlen(COUNTER)) != 0) {
+        return RULES_COUNTER_N;
     }
-    buf_printf(ret, "delete element inet %s %s { ", c->table, map_of(p));
-    put_key(p, ret);
-    buf_puts(ret, " }; ");
-    put_backends(c, p, false, ret);
+    while (i < RULES_COUNTER_N && strcmp(name + strlen(COUNTER), counters[i].name) != 0) {
+        i++;
+    }
+    return i;
 }

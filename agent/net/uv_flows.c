@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <stdlib.h>
@@ -21,8 +22,7 @@ struct uv_flows {
     uv_poll_t poll;
     int list_fd;
     int delete_fd;
-    uv_flows_stale_cb stale;
-    void *arg;
+    struct uv_flows_events events;
     bool walking;
     bool again;
     void (*closed)(void *arg);
@@ -39,19 +39,33 @@ static uint32_t address_in(const struct nlattr *tuple, uint16_t type)
     return attr != NULL && mnl_attr_get_payload_len(attr) == 4 ? ntohl(mnl_attr_get_u32(attr)) : 0;
 }
 
-static bool read_flow(const struct nlattr *sent, const struct nlattr *answered, struct uv_flow *ret)
+static bool is_established(const struct nlattr *info)
 {
+    const struct nlattr *tcp = nlbatch_inside(info, CTA_PROTOINFO_TCP);
+    const struct nlattr *state = nlbatch_inside(tcp, CTA_PROTOINFO_TCP_STATE);
+
+    return state != NULL && mnl_attr_get_payload_len(state) == 1 &&
+           mnl_attr_get_u8(state) == TCP_CONNTRACK_ESTABLISHED;
+}
+
+static bool read_flow(const struct nlmsghdr *h, const struct nlattr *sent, struct uv_flow *ret)
+{
+    const struct nlattr *answered = nlbatch_attr(h, sizeof(struct nfgenmsg), CTA_TUPLE_REPLY);
     const struct nlattr *proto = nlbatch_inside(sent, CTA_TUPLE_PROTO);
     const struct nlattr *number = nlbatch_inside(proto, CTA_PROTO_NUM);
     const struct nlattr *port = nlbatch_inside(proto, CTA_PROTO_DST_PORT);
+    uint8_t protocol = number != NULL ? mnl_attr_get_u8(number) : 0;
 
-    if (number == NULL || port == NULL || mnl_attr_get_u8(number) != IPPROTO_UDP) {
+    if ((protocol != IPPROTO_UDP && protocol != IPPROTO_TCP) || port == NULL) {
         return false;
     }
-    *ret = (struct uv_flow){.src = address_in(sent, CTA_IP_V4_SRC),
-                            .dst = address_in(sent, CTA_IP_V4_DST),
-                            .port = ntohs(mnl_attr_get_u16(port)),
-                            .answers = address_in(answered, CTA_IP_V4_SRC)};
+    *ret = (struct uv_flow){
+        .src = address_in(sent, CTA_IP_V4_SRC),
+        .dst = address_in(sent, CTA_IP_V4_DST),
+        .port = ntohs(mnl_attr_get_u16(port)),
+        .udp = protocol == IPPROTO_UDP,
+        .established = is_established(nlbatch_attr(h, sizeof(struct nfgenmsg), CTA_PROTOINFO)),
+        .answers = address_in(answered, CTA_IP_V4_SRC)};
     return ret->src != 0 && ret->dst != 0 && ret->answers != 0;
 }
 
@@ -87,10 +101,9 @@ static void forget(struct uv_flows *f, const struct nlattr *sent, const struct n
 static void look_at(struct uv_flows *f, const struct nlmsghdr *h)
 {
     const struct nlattr *sent = nlbatch_attr(h, sizeof(struct nfgenmsg), CTA_TUPLE_ORIG);
-    const struct nlattr *answered = nlbatch_attr(h, sizeof(struct nfgenmsg), CTA_TUPLE_REPLY);
     struct uv_flow flow;
 
-    if (read_flow(sent, answered, &flow) && f->stale(f->arg, &flow)) {
+    if (read_flow(h, sent, &flow) && f->events.stale(f->events.arg, &flow)) {
         forget(f, sent, nlbatch_attr(h, sizeof(struct nfgenmsg), CTA_ZONE));
     }
 }
@@ -138,6 +151,8 @@ static void on_list(uv_poll_t *poll, int status, int events)
     if (!f->walking && f->again) {
         f->again = false;
         uv_flows_sweep(f);
+    } else if (!f->walking) {
+        f->events.swept(f->events.arg);
     }
 }
 
@@ -164,7 +179,7 @@ static int open_socket(struct err *e)
     return fd;
 }
 
-int uv_flows_create(struct uv_loop_s *loop, uv_flows_stale_cb stale, void *arg,
+int uv_flows_create(struct uv_loop_s *loop, const struct uv_flows_events *events,
                     struct uv_flows **ret, struct err *e)
 {
     auto_close int list_fd = open_socket(e);
@@ -178,8 +193,7 @@ int uv_flows_create(struct uv_loop_s *loop, uv_flows_stale_cb stale, void *arg,
     f = xcalloc(1, sizeof(*f));
     f->list_fd = take_fd(&list_fd);
     f->delete_fd = take_fd(&delete_fd);
-    f->stale = stale;
-    f->arg = arg;
+    f->events = *events;
     rc = uv_poll_init(loop, &f->poll, f->list_fd);
     assert(rc == 0);
     *ret = f;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Level-triggered: `whole_due`, `pending` and `last` say what is to be sent, and pump() sends the
- * next of them when the child is there and idle. Only the timer pumps, and only answers and the
- * timer call back, so nothing comes from inside a call.
+/* Level-triggered: `whole_due` and `last` say what is to be sent, and pump() sends the next of them
+ * when the child is there and idle. Only the timer pumps, and only answers and the timer call back,
+ * so nothing comes from inside a call.
  *
  * Our own transactions come back as events, too: they carry the child's netlink port, which is
  * learnt from the event of the assertion that each child begins with. */
@@ -23,13 +23,13 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 
-#define SILENCE_MS   500u  /* and one more per 64 bytes sent: large tables on small machines */
-#define FIRST_MS     2000u /* for the assertion that uv_nft_create waits for */
-#define RESTART_MS   200u  /* between the starts of two children */
-#define SETTLE_MS    20u   /* somebody else's changes come in groups */
-#define RESTORE_MS   200u  /* between two assertions: we do not fight faster than this */
-#define RETRY_MS     5000u /* after an assertion was refused */
-#define TOLD_MAX     (1u << 20) /* then another child takes over: one keeps all it was told */
+#define SILENCE_MS   500u       /* and one more per 64 bytes sent: large tables on small machines */
+#define FIRST_MS     2000u      /* for the assertion that uv_nft_create waits for */
+#define RESTART_MS   200u       /* between the starts of two children */
+#define SETTLE_MS    20u        /* somebody else's changes come in groups */
+#define RESTORE_MS   200u       /* between two assertions: we do not fight faster than this */
+#define RETRY_MS     5000u      /* after an assertion was refused */
+#define TOLD_MAX     (1u << 20) /* a child keeps all it was told: then the next one is another */
 #define EVENTS_SPACE (4 << 20)
 #define FAMILY       1 /* NFPROTO_INET; linux/netfilter.h cannot stand beside netinet/in.h */
 #define FENCE        "list tables\n"
@@ -44,8 +44,7 @@ struct uv_nft {
     uint32_t port;             /* of the child's netlink socket; 0: not learnt */
     struct uv_nftchild *child; /* NULL: none */
     uint64_t started_ms;
-    struct buf pending;
-    uint64_t seq;      /* of the latest change */
+    uint64_t seq;      /* of the latest request */
     uint64_t answered; /* the owner was told of all up to this one */
     char *last;
 
@@ -92,7 +91,6 @@ static void let_go(struct uv_nft *n)
     if (n->events_fd >= 0) {
         (void)close(n->events_fd);
     }
-    buf_finish(&n->pending);
     free(n->last);
     if (n->closed != NULL) {
         n->closed(n->closed_arg);
@@ -184,7 +182,8 @@ static void take_event(struct uv_nft *n, const struct nlmsghdr *h)
     if (n->port == 0 && n->busy_whole && (h->nlmsg_type & 0xff) == NFT_MSG_NEWTABLE) {
         n->port = h->nlmsg_pid;
     }
-    if (n->port != h->nlmsg_pid && !(n->port == 0 && n->busy)) {
+    if (n->port != h->nlmsg_pid && n->config.own_port != h->nlmsg_pid &&
+        !(n->port == 0 && n->busy)) {
         changed_by_other(n);
     }
 }
@@ -247,11 +246,6 @@ static void finish_refused(struct uv_nft *n, const char *error)
 {
     struct err e;
 
-    if (!n->busy_whole) { /* the table is not what we thought */
-        n->whole_due = true;
-        n->whole_at_ms = 0;
-        return;
-    }
     n->whole_due = true;
     n->foreign = n->foreign || n->busy_foreign;
     n->whole_at_ms = uv_now(n->config.loop) + RETRY_MS;
@@ -340,7 +334,6 @@ static void send_whole(struct uv_nft *n)
     auto_buf struct buf text = {0};
 
     n->config.whole(n->config.arg, &text);
-    buf_clear(&n->pending);
     n->whole_due = false;
     n->busy_whole = true;
     n->busy_foreign = n->foreign;
@@ -348,31 +341,26 @@ static void send_whole(struct uv_nft *n)
     transact(n, buf_text(&text), text.len);
 }
 
-static void send_pending(struct uv_nft *n)
-{
-    struct buf text = n->pending;
-
-    n->pending = (struct buf){0};
-    transact(n, buf_text(&text), text.len);
-    buf_finish(&text);
-}
-
 static void send_last(struct uv_nft *n)
 {
     auto_free char *last = take_ptr(n->last);
 
-    buf_clear(&n->pending);
     n->whole_due = false; /* else the table that it removes would come back */
     transact(n, last, strlen(last));
+}
+
+/* The next one is started when there is something to say. */
+static void retire_child(struct uv_nft *n)
+{
+    uv_nftchild_drop(n->child);
+    n->child = NULL;
+    n->port = 0;
 }
 
 static bool ensure_child(struct uv_nft *n, uint64_t now)
 {
     struct err e;
 
-    if (n->child != NULL && n->told > TOLD_MAX && !n->busy && !n->closing) {
-        drop_child(n);
-    }
     if (n->child != NULL) {
         return true;
     }
@@ -396,7 +384,7 @@ static bool ensure_child(struct uv_nft *n, uint64_t now)
 /* While closing: what was asked for is still done if it can be done now. */
 static bool may_go_on(const struct uv_nft *n, uint64_t now)
 {
-    return n->child != NULL && (n->whole_due ? now >= n->whole_at_ms : n->pending.len > 0);
+    return n->child != NULL && n->whole_due && now >= n->whole_at_ms;
 }
 
 static void pump(struct uv_nft *n)
@@ -407,7 +395,10 @@ static void pump(struct uv_nft *n)
         end(n);
         return;
     }
-    if (!ensure_child(n, now)) {
+    if (n->child != NULL && n->told > TOLD_MAX && !n->closing) {
+        retire_child(n);
+    }
+    if ((n->last != NULL || n->whole_due) && !ensure_child(n, now)) {
         return;
     }
     if (n->last != NULL) {
@@ -416,9 +407,7 @@ static void pump(struct uv_nft *n)
         send_whole(n);
     } else if (n->whole_due) {
         arm(n, n->whole_at_ms);
-    } else if (n->pending.len > 0) {
-        send_pending(n);
-    } else if (n->answered < n->seq) { /* a change of nothing, and all before it is in force */
+    } else if (n->answered < n->seq) { /* nothing was asked for, and all before it is in force */
         struct err none = {0};
 
         tell(n, n->seq, 0, &none);
@@ -532,12 +521,9 @@ int uv_nft_create(const struct uv_nft_config *config, struct uv_nft **ret, struc
     return 0;
 }
 
-uint64_t uv_nft_change(struct uv_nft *n, const char *commands)
+uint64_t uv_nft_ask(struct uv_nft *n)
 {
     assert(!n->closing);
-    assert(strchr(commands, '\n') == NULL);
-    buf_puts(&n->pending, commands);
-    n->whole_at_ms = n->foreign ? n->whole_at_ms : 0;
     n->seq++;
     if (!n->busy) {
         arm(n, 0);
@@ -548,7 +534,13 @@ uint64_t uv_nft_change(struct uv_nft *n, const char *commands)
 uint64_t uv_nft_assert(struct uv_nft *n)
 {
     n->whole_due = true;
-    return uv_nft_change(n, "");
+    n->whole_at_ms = n->foreign ? n->whole_at_ms : 0;
+    return uv_nft_ask(n);
+}
+
+void uv_nft_listen(struct uv_nft *n)
+{
+    take_events(n);
 }
 
 void uv_nft_close(struct uv_nft *n, const char *last, void (*closed)(void *arg), void *arg)

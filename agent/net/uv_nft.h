@@ -2,12 +2,12 @@
 #ifndef WHERRY_AGENT_NET_UV_NFT_H
 #define WHERRY_AGENT_NET_UV_NFT_H
 
-/* One nftables table kept as it shall be, through one long-lived `nft -j -i` child. A text is one
- * transaction, all or nothing; it is followed by a `list tables`, whose answer means done, and an
- * error before it refused. If the child is silent or dies, another one is started. If somebody
- * else changes the table (the kernel tells, with the socket that did it), or a change is refused
- * because the table is not what we think, the whole table is asserted again in one transaction, so
- * that there is no moment without rules. */
+/* One nftables table kept as it shall be, through one long-lived `nft -j -i` child. The table is
+ * asserted as a whole in one transaction, all or nothing, so that there is no moment without rules;
+ * the text is followed by a `list tables`, whose answer means done, and an error before it refused.
+ * If the child is silent or dies, another one is started. If somebody else changes the table (the
+ * kernel tells, with the socket that did it), it is asserted again. Elements are changed by
+ * nftset.h, whose socket is known for our own. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,9 +22,10 @@ struct uv_nft_config {
     struct uv_loop_s *loop;
     const char *program; /* borrowed for its life */
     const char *table;   /* its name in the family inet; copied */
+    uint32_t own_port;   /* netlink port of another socket that is ours; 0: none */
     /* Appends the transaction that replaces the table by what it shall be now. */
     void (*whole)(void *arg, struct buf *ret);
-    /* Everything up to change number `seq` is in force (0) or was refused. */
+    /* Everything up to request number `seq` is in force (0) or was refused. */
     void (*done)(void *arg, uint64_t seq, int status, const struct err *e);
     void *arg;
 };
@@ -33,12 +34,14 @@ struct uv_nft_config {
  * seconds), because nothing may run without it. */
 int uv_nft_create(const struct uv_nft_config *config, struct uv_nft **ret, struct err *e);
 
-/* Puts a transaction after those that wait; commands end with "; ", no newline. What it does must
- * be in `whole` from now on. Gives its number; `done` comes later, never from inside. */
-uint64_t uv_nft_change(struct uv_nft *n, const char *commands);
-
-/* Asserts the whole table instead, because what changes is more than a transaction can. */
+/* Asserts the whole table. Gives the request's number; `done` comes later, never from inside. */
 uint64_t uv_nft_assert(struct uv_nft *n);
+
+/* Requests nothing; `done` comes when everything before is in force. */
+uint64_t uv_nft_ask(struct uv_nft *n);
+
+/* Takes what the kernel tells of changes: for who makes many in one turn of the loop. */
+void uv_nft_listen(struct uv_nft *n);
 
 /* `last` (may be NULL) is the last transaction; without it, what waits is sent. Then the child
  * ends. No `done` from now on. */

@@ -94,6 +94,54 @@ START_TEST(of_equal_keys_the_first_stays)
 }
 END_TEST
 
+static void add_where(struct netelems *l, unsigned bits)
+{
+    for (unsigned i = 0; i < 6; i++) {
+        struct netelem e = {.set = NETELEM_CLASS, .address = i, .mark = 1 + (bits >> (6 + i) & 1)};
+
+        if ((bits >> i & 1) != 0) {
+            netelems_add(l, &e);
+        }
+    }
+}
+
+static bool holds(const struct netelems *l, const struct netelem *e)
+{
+    for (unsigned i = 0; i < l->n; i++) {
+        if (netelem_equal(&l->list[i], e)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* From any list to any other, with and without other values. */
+START_TEST(a_difference_turns_one_into_the_other)
+{
+    for (unsigned bits = 0; bits < 1u << 12; bits += 7) {
+        struct netelems is = {0}, want = {0}, removed = {0}, added = {0};
+        unsigned kept = 0;
+
+        add_where(&is, bits);
+        add_where(&want, bits * 2654435761u >> 20);
+        netelems_diff(&is, &want, &removed, &added);
+        for (unsigned i = 0; i < is.n; i++) {
+            ck_assert_int_ne(holds(&want, &is.list[i]), holds(&removed, &is.list[i]));
+            kept += holds(&want, &is.list[i]);
+        }
+        for (unsigned i = 0; i < want.n; i++) {
+            ck_assert_int_ne(holds(&is, &want.list[i]), holds(&added, &want.list[i]));
+        }
+        ck_assert_uint_eq(removed.n, is.n - kept);
+        ck_assert_uint_eq(added.n, want.n - kept);
+        netelems_finish(&is);
+        netelems_finish(&want);
+        netelems_finish(&removed);
+        netelems_finish(&added);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("netelem");
@@ -105,6 +153,7 @@ int main(void)
     tcase_add_test(c, values_are_no_part_of_the_key);
     tcase_add_test(c, sorting_orders_everything);
     tcase_add_test(c, of_equal_keys_the_first_stays);
+    tcase_add_test(c, a_difference_turns_one_into_the_other);
     suite_add_tcase(s, c);
     srunner_run_all(r, CK_ENV);
     failed = srunner_ntests_failed(r);
