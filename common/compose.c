@@ -223,6 +223,7 @@ static void decode(struct compose_reader *r, const struct compose_options *optio
     expand(r, &root, tree);
     r->services = compose_tree_get(tree, "services");
     r->volumes = compose_tree_get(tree, "volumes");
+    r->networks = compose_tree_get(tree, "networks");
     if (tree->kind != COMPOSE_MAP) {
         compose_reader_fail(r, &root, tree,
                             "is no Compose file (allowed: a mapping with services)");

@@ -271,7 +271,13 @@ int compose_check(const Wherry__Spec__Stack *stack, struct err *e)
         rc = check_volumes(&c, stack);
     }
     if (rc == 0) {
+        rc = compose_check_networks(&c, stack);
+    }
+    if (rc == 0) {
         rc = check_services(&c, stack);
+    }
+    if (rc == 0) {
+        rc = compose_check_between(&c, stack);
     }
     if (rc == 0) {
         rc = compose_check_cycles(&c, stack);

@@ -321,5 +321,8 @@ int compose_check_container(struct compose_check *c, const Wherry__Spec__Stack *
     if (rc == 0) {
         rc = check_mounts(c, stack, it);
     }
+    if (rc == 0) {
+        rc = compose_check_container_net(c, stack, it);
+    }
     return rc == 0 ? check_parts(c, it) : rc;
 }

@@ -25,6 +25,11 @@ int compose_check_pairs(struct compose_check *c, const char *key, Wherry__Spec__
                         size_t n, int (*rule)(const char *, struct err *));
 int compose_check_container(struct compose_check *c, const Wherry__Spec__Stack *stack,
                             const Wherry__Spec__Container *container);
+/* compose_check_net.c: networks, names, limits of links. */
+int compose_check_networks(struct compose_check *c, const Wherry__Spec__Stack *stack);
+int compose_check_container_net(struct compose_check *c, const Wherry__Spec__Stack *stack,
+                                const Wherry__Spec__Container *container);
+int compose_check_between(struct compose_check *c, const Wherry__Spec__Stack *stack);
 /* No service waits for itself, by any way. */
 int compose_check_cycles(struct compose_check *c, const Wherry__Spec__Stack *stack);
 

@@ -30,7 +30,21 @@ compose_decode compose_service_signal, compose_service_constraints, compose_serv
 
 /* compose_stack.c: the top level */
 compose_decode compose_stack_name, compose_stack_services, compose_stack_volumes;
-compose_decode compose_stack_networks, compose_stack_external;
+compose_decode compose_stack_external;
+
+/* compose_networks.c */
+compose_decode compose_networks_top, compose_networks_driver, compose_networks_ipam;
+compose_decode compose_networks_subnet, compose_networks_use, compose_networks_aliases;
+compose_decode compose_networks_mac;
+/* What follows from the whole service: the default network, conflicts. */
+void compose_networks_complete(struct compose_reader *r, const struct compose_at *at,
+                               const struct compose_node *node, Wherry__Spec__Service *service);
+/* Gives networks their names in the cluster. */
+void compose_networks_finish(struct compose_reader *r);
+
+/* compose_names.c */
+compose_decode compose_names_list; /* rule; at most `max` */
+compose_decode compose_names_hosts, compose_names_egress, compose_names_rate;
 
 /* One element of a service's list that is written short, as text, or long, as a mapping. */
 struct compose_element {

@@ -26,8 +26,8 @@ struct compose_reader {
     bool strict; /* what is not supported yet is an error */
     const char *directory;
     Wherry__Spec__Stack *stack;
-    const struct compose_node *services, *volumes; /* of the file; NULL: none */
-    const struct compose_node *service;            /* the one being decoded */
+    const struct compose_node *services, *volumes, *networks; /* of the file; NULL: none */
+    const struct compose_node *service;                       /* the one being decoded */
 };
 
 /* Adds an error, or a warning, about `node` at `at`. */

@@ -151,8 +151,18 @@ static const struct compose_word modes[] = {
     {0},
 };
 
+static const struct compose_word endpoint_modes[] = {
+    {"vip", WHERRY__SPEC__ENDPOINT_MODE__ENDPOINT_VIP},
+    {"dnsrr", WHERRY__SPEC__ENDPOINT_MODE__ENDPOINT_DNSRR},
+    {0},
+};
+
 static const struct compose_row deploy_rows[] = {
-    COMPOSE_ROW_LATER("endpoint_mode", .doc = "an address of the whole service"),
+    {.key = "endpoint_mode",
+     .decode = compose_object_choice,
+     .field = "endpoint_mode",
+     .words = endpoint_modes,
+     .doc = "vip: one address for the service; dnsrr: its name gives the replicas' own"},
     {.key = "labels",
      .decode = compose_list_labels,
      .field = "labels",
@@ -199,7 +209,51 @@ static const struct compose_word strategies[] = {
     {0},
 };
 
+static const struct compose_row bandwidth_rows[] = {
+    {.key = "in",
+     .decode = compose_names_rate,
+     .field = "container.bandwidth.in_bits_per_s",
+     .min = COMPOSE_RATE_MIN,
+     .max = COMPOSE_RATE_MAX,
+     .restarts = true,
+     .doc = "what it may be sent, like 10mbit"},
+    {.key = "out",
+     .decode = compose_names_rate,
+     .field = "container.bandwidth.out_bits_per_s",
+     .min = COMPOSE_RATE_MIN,
+     .max = COMPOSE_RATE_MAX,
+     .restarts = true,
+     .doc = "what it may send, like 10mbit"},
+};
+
+const struct compose_object compose_table_bandwidth = {
+    .name = "bandwidth",
+    COMPOSE_ROWS(bandwidth_rows),
+    .message = &wherry__spec__service__descriptor,
+};
+
+static const struct compose_word balances[] = {
+    {"random", WHERRY__SPEC__BALANCE__BALANCE_RANDOM},
+    {"client", WHERRY__SPEC__BALANCE__BALANCE_CLIENT},
+    {0},
+};
+
 static const struct compose_row wherry_rows[] = {
+    {.key = "balance",
+     .decode = compose_object_choice,
+     .field = "balance",
+     .words = balances,
+     .doc = "whom a connection to the service's address meets: random, or by its client"},
+    {.key = "bandwidth",
+     .decode = compose_object_nested,
+     .object = &compose_table_bandwidth,
+     .restarts = true,
+     .doc = "limits of its link"},
+    {.key = "egress",
+     .decode = compose_names_egress,
+     .field = "container.egress",
+     .restarts = true,
+     .doc = "where it may go outside of the cluster: allow, deny, or a list of networks"},
     {.key = "placement",
      .decode = compose_object_choice,
      .field = "strategy",

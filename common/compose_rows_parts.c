@@ -50,6 +50,12 @@ static const struct compose_word protocols[] = {
     {0},
 };
 
+static const struct compose_word port_modes[] = {
+    {"ingress", WHERRY__SPEC__PORT_MODE__PORT_INGRESS},
+    {"host", WHERRY__SPEC__PORT_MODE__PORT_HOST},
+    {0},
+};
+
 static const struct compose_row port_rows[] = {
     {.key = "app_protocol",
      .decode = compose_object_text,
@@ -62,7 +68,12 @@ static const struct compose_row port_rows[] = {
      .rule = compose_rule_host_ip,
      .restarts = true,
      .doc = "the host's address; all if nothing is said"},
-    COMPOSE_ROW_LATER("mode", .harmless = "host", .doc = "one port for all hosts"),
+    {.key = "mode",
+     .decode = compose_object_choice,
+     .field = "mode",
+     .words = port_modes,
+     .restarts = true,
+     .doc = "ingress: on every host; host: where a replica runs"},
     {.key = "name",
      .decode = compose_object_text,
      .field = "name",
@@ -265,6 +276,10 @@ const struct compose_object *const compose_table_all[] = {
     &compose_table_placement,
     &compose_table_restart_policy,
     &compose_table_network,
+    &compose_table_network_use,
+    &compose_table_ipam,
+    &compose_table_ipam_config,
+    &compose_table_bandwidth,
     &compose_table_wherry_top,
     &compose_table_wherry_service,
 };

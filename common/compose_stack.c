@@ -55,6 +55,7 @@ static void complete(struct compose_reader *r, const struct compose_at *at,
     }
     compose_object_preset(r, &compose_table_restart_policy, at, policy, &s->base);
     compose_object_preset(r, &compose_table_service, at, node, &s->base);
+    compose_networks_complete(r, at, node, s);
 }
 
 static void read_service(struct compose_reader *r, const struct compose_at *at,
@@ -102,27 +103,29 @@ void compose_stack_services(struct compose_reader *r, const struct compose_row *
     }
 }
 
-/* ---- volumes and networks ---- */
+/* ---- volumes ---- */
 
 /* true, or a mapping with the name (the old way to write it). */
 void compose_stack_external(struct compose_reader *r, const struct compose_row *row,
                             const struct compose_at *at, const struct compose_node *node,
                             ProtobufCMessage *message)
 {
-    Wherry__Spec__Volume *volume = (Wherry__Spec__Volume *)message;
     const struct compose_node *name;
+    void *place;
 
     if (node->kind != COMPOSE_MAP) {
         compose_object_flag(r, row, at, node, message);
         return;
     }
     name = compose_tree_get(node, "name");
-    volume->external = true;
+    (void)compose_object_field(r, message, row->field, &place);
+    *(protobuf_c_boolean *)place = true;
     if (name == NULL || node->n != 1 || name->kind != COMPOSE_SCALAR) {
         compose_reader_fail(r, at, node, "is a mapping (allowed: true, false, or one \"name\")");
         return;
     }
-    volume->name = compose_reader_copy(r, name->text);
+    (void)compose_object_field(r, message, "name", &place);
+    *(char **)place = compose_reader_copy(r, name->text);
 }
 
 void compose_stack_volumes(struct compose_reader *r, const struct compose_row *row,
@@ -152,28 +155,6 @@ void compose_stack_volumes(struct compose_reader *r, const struct compose_row *r
     }
 }
 
-void compose_stack_networks(struct compose_reader *r, const struct compose_row *row,
-                            const struct compose_at *up, const struct compose_node *node,
-                            ProtobufCMessage *message)
-{
-    if (!compose_reader_is_map(r, up, node)) {
-        return;
-    }
-    if (node->n > 0) {
-        compose_reader_later(
-            r, up, node,
-            "is not supported yet: services reach each other by published ports alone");
-    }
-    for (unsigned i = 0; i < node->n; i++) {
-        const struct compose_entry *entry = &node->entries[i];
-        const struct compose_at at = {.up = up, .key = entry->key->text};
-
-        if (!entry->value->broken) {
-            compose_object_read(r, row->object, &at, entry->value, message);
-        }
-    }
-}
-
 /* ---- one order ---- */
 
 static int by_pair_key(const void *a, const void *b)
@@ -197,6 +178,12 @@ static int by_dependency(const void *a, const void *b)
 {
     return strcmp((*(Wherry__Spec__Dependency *const *)a)->service,
                   (*(Wherry__Spec__Dependency *const *)b)->service);
+}
+
+static int by_network(const void *a, const void *b)
+{
+    return strcmp((*(Wherry__Spec__Network *const *)a)->key,
+                  (*(Wherry__Spec__Network *const *)b)->key);
 }
 
 static int by_volume(const void *a, const void *b)
@@ -255,6 +242,10 @@ static void sort_service(Wherry__Spec__Service *s)
     sort(c->mounts, c->n_mounts, by_target);
     sort(c->cap_add, c->n_cap_add, by_text);
     sort(c->cap_drop, c->n_cap_drop, by_text);
+    sort(c->extra_hosts, c->n_extra_hosts, by_pair_key);
+    if (c->egress != NULL) {
+        sort(c->egress->cidr, c->egress->n_cidr, by_text);
+    }
     sort(s->labels, s->n_labels, by_pair_key);
     sort(s->constraints, s->n_constraints, by_constraint);
     sort(s->depends_on, s->n_depends_on, by_dependency);
@@ -290,10 +281,16 @@ void compose_stack_finish(struct compose_reader *r)
     Wherry__Spec__Stack *stack = r->stack;
 
     name_volumes(r);
+    compose_networks_finish(r);
     for (size_t i = 0; i < stack->n_services; i++) {
         name_mounts(r, stack->services[i]->container);
         sort_service(stack->services[i]);
     }
     sort(stack->services, stack->n_services, by_service);
     sort(stack->volumes, stack->n_volumes, by_volume);
+    for (size_t i = 0; i < stack->n_networks; i++) {
+        sort(stack->networks[i]->labels, stack->networks[i]->n_labels, by_pair_key);
+        sort(stack->networks[i]->driver_opts, stack->networks[i]->n_driver_opts, by_pair_key);
+    }
+    sort(stack->networks, stack->n_networks, by_network);
 }

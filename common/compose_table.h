@@ -62,7 +62,8 @@ extern const struct compose_object compose_table_top, compose_table_service,
     compose_table_healthcheck, compose_table_port, compose_table_mount, compose_table_volume,
     compose_table_depend, compose_table_deploy, compose_table_resources, compose_table_limits,
     compose_table_reservations, compose_table_placement, compose_table_restart_policy,
-    compose_table_network, compose_table_wherry_top, compose_table_wherry_service;
+    compose_table_network, compose_table_network_use, compose_table_ipam, compose_table_ipam_config,
+    compose_table_bandwidth, compose_table_wherry_top, compose_table_wherry_service;
 
 #define COMPOSE_ROWS(table) .rows = (table), .n = sizeof(table) / sizeof((table)[0])
 

@@ -94,7 +94,18 @@ static const struct form {
     {compose_stack_name, NULL, "`[a-z0-9][a-z0-9_.-]{0,62}`"},
     {compose_stack_services, NULL, "a mapping of 1 to 1000"},
     {compose_stack_volumes, NULL, "a mapping"},
-    {compose_stack_networks, NULL, "a mapping"},
+    {compose_networks_top, NULL, "a mapping"},
+    {compose_networks_driver, NULL, "`bridge`, `overlay`"},
+    {compose_networks_ipam, NULL, "a list of mappings"},
+    {compose_networks_subnet, NULL, "like `10.5.0.0/24`; prefixes 8 to 30"},
+    {compose_networks_use, NULL, "a list of networks, or a mapping by network"},
+    {compose_networks_aliases, NULL, "a list of host names"},
+    {compose_networks_mac, NULL, "like `02:42:ac:11:00:02`"},
+    {compose_names_list, NULL, "text, or a list of it"},
+    {compose_names_hosts, NULL,
+     "a list of `NAME:ADDRESS`, or a mapping; `host-gateway` is an address"},
+    {compose_names_egress, NULL, "`allow`, `deny`, or a list of networks like `192.0.2.0/24`"},
+    {compose_names_rate, NULL, "like `10mbit`; `64kbit` to `100gbit`"},
     {compose_stack_external, NULL, "`true` or `false`"},
 };
 
@@ -108,6 +119,10 @@ static const struct {
     {compose_rule_user, "name, uid, `uid:gid`, `name:group`; ids 0 to 65535"},
     {compose_rule_volume_name, "`[a-z0-9][a-z0-9_.-]{0,126}`"},
     {compose_rule_working_dir, "an absolute path"},
+    {compose_rule_network_name, "`[a-z0-9][a-z0-9_.-]{0,126}`"},
+    {compose_rule_domain, "a domain like `example.org`"},
+    {compose_rule_ipv4, "an IPv4 address"},
+    {compose_rule_mac, "like `02:42:ac:11:00:02`"},
 };
 
 static const char *rule_words(const struct compose_row *row)

@@ -25,10 +25,11 @@ START_TEST(smallest)
 {
     auto_free char *got = compose_case_json("services: {a: {image: busybox}}\n");
 
-    ck_assert_str_eq(got,
-                     "{\"name\":\"shop\",\"services\":[{\"name\":\"a\",\"container\":{\"image\":"
-                     "\"docker.io/library/busybox:latest\",\"stop_grace_ms\":10000,\"restart\":"
-                     "{\"window_ms\":10000}},\"replicas\":1}]}");
+    ck_assert_str_eq(
+        got, "{\"name\":\"shop\",\"services\":[{\"name\":\"a\",\"container\":{\"image\":"
+             "\"docker.io/library/busybox:latest\",\"stop_grace_ms\":10000,\"restart\":"
+             "{\"window_ms\":10000},\"networks\":[{\"name\":\"shop_default\"}]},\"replicas\":1"
+             "}],\"networks\":[{\"key\":\"default\",\"name\":\"shop_default\"}]}");
 }
 END_TEST
 
@@ -96,7 +97,7 @@ static const char *const keys[][2] = {
     {"    ports: [{target: 80, published: '8080', protocol: udp, name: web, app_protocol: http, "
      "mode: host}]\n",
      "\"ports\":[{\"target\":80,\"published\":8080,\"protocol\":\"udp\",\"name\":\"web\","
-     "\"app_protocol\":\"http\"}]"},
+     "\"app_protocol\":\"http\",\"mode\":\"host\"}]"},
     {"    healthcheck: {test: true && x}\n",
      "\"healthcheck\":{\"kind\":\"exec\",\"argv\":[\"/bin/sh\",\"-c\",\"true && x\"],"
      "\"interval_ms\":30000,\"timeout_ms\":30000,\"retries\":3,\"start_interval_ms\":5000}"},
@@ -115,10 +116,11 @@ static const char *const keys[][2] = {
     {"    healthcheck: {test: [HTTP, 'http://shop.example']}\n",
      "\"kind\":\"http\",\"port\":80,\"http_path\":\"/\",\"http_host\":\"shop.example\""},
     {"    deploy: {mode: global}\n", "\"mode\":\"global\"}"},
-    {"    deploy: {replicas: 0}\n", "{\"window_ms\":10000}}}]"},
+    {"    deploy: {replicas: 0}\n", "{\"name\":\"shop_default\"}]}}]"},
     {"    deploy: {mode: replicated-job, replicas: 3}\n",
-     "\"restart\":{\"condition\":\"on-failure\",\"window_ms\":10000}},\"mode\":"
-     "\"replicated-job\",\"replicas\":3"},
+     "\"mode\":\"replicated-job\",\"replicas\":3"},
+    {"    deploy: {mode: replicated-job}\n",
+     "\"restart\":{\"condition\":\"on-failure\",\"window_ms\":10000}"},
     {"    deploy: {labels: {x: y}}\n", "\"labels\":{\"x\":\"y\"}"},
     {"    deploy: {placement: {max_replicas_per_node: 2, constraints: ['node.labels.b!=x', "
      "node.hostname == h]}}\n",
@@ -126,7 +128,9 @@ static const char *const keys[][2] = {
      "\"negated\":true,\"value\":\"x\"}],\"max_replicas_per_node\":2"},
     {"    deploy: {resources: {limits: {cpus: '0.5', memory: 64M, pids: 9}, reservations: {cpus: "
      "'0.25', memory: 32M}}}\n    x-wherry: {reserve_pids: 5}\n",
-     "\"limits\":{\"memory_bytes\":67108864,\"cpu_millis\":500,\"pids\":9}},\"replicas\":1,"
+     "\"limits\":{\"memory_bytes\":67108864,\"cpu_millis\":500,\"pids\":9},\"networks\":[{\"name\":"
+     "\"shop_default\"}]},"
+     "\"replicas\":1,"
      "\"reserve_memory_bytes\":33554432,\"reserve_cpu_millis\":250,\"reserve_pids\":5"},
     {"    deploy: {restart_policy: {condition: on-failure, delay: 5s, max_attempts: 3, window: "
      "1m}}\n",
@@ -136,6 +140,31 @@ static const char *const keys[][2] = {
      "\"restart\":{\"condition\":\"never\",\"window_ms\":10000}"},
     {"    x-wherry: {placement: binpack}\n", "\"strategy\":\"binpack\""},
     {"    x-other: {a: [1]}\n    deploy:\n    expose: ['80']\n", "\"replicas\":1}"},
+    {"    ports: [{target: 80, published: 80, mode: ingress}]\n",
+     "\"ports\":[{\"target\":80,\"published\":80}]"},
+    {"    networks: [default]\n", "\"networks\":[{\"name\":\"shop_default\"}]"},
+    {"    networks: []\n", "\"networks\":[{\"name\":\"shop_default\"}]"},
+    {"    networks: {default: {aliases: [B, a, b], mac_address: '02:42:ac:11:00:02'}}\n",
+     "\"networks\":[{\"name\":\"shop_default\",\"aliases\":[\"a\",\"b\"],"
+     "\"mac_address\":\"02:42:ac:11:00:02\"}]"},
+    {"    mac_address: 02:42:ac:11:00:02\n",
+     "\"networks\":[{\"name\":\"shop_default\",\"mac_address\":\"02:42:ac:11:00:02\"}]"},
+    {"    domainname: example.org\n", "\"domainname\":\"example.org\""},
+    {"    dns: 9.9.9.9\n    dns_search: [a.b, c]\n    dns_opt: [ndots:2, rotate]\n",
+     "\"dns\":[\"9.9.9.9\"],\"dns_search\":[\"a.b\",\"c\"],\"dns_opt\":[\"ndots:2\","
+     "\"rotate\"]"},
+    {"    extra_hosts: ['b:192.0.2.1', 'a=host-gateway', 'c:::1']\n",
+     "\"extra_hosts\":{\"a\":\"host-gateway\",\"b\":\"192.0.2.1\",\"c\":\"::1\"}"},
+    {"    extra_hosts: {db.example: 192.0.2.1}\n",
+     "\"extra_hosts\":{\"db.example\":\"192.0.2.1\"}"},
+    {"    deploy: {endpoint_mode: dnsrr}\n", "\"endpoint_mode\":\"dnsrr\""},
+    {"    x-wherry: {egress: deny}\n", "\"egress\":{\"restricted\":true}"},
+    {"    x-wherry: {egress: allow}\n", "\"window_ms\":10000},\"networks\":"},
+    {"    x-wherry: {egress: [192.0.2.0/24, 10.1.2.3]}\n",
+     "\"egress\":{\"restricted\":true,\"cidr\":[\"10.1.2.3\",\"192.0.2.0/24\"]}"},
+    {"    x-wherry: {bandwidth: {in: 10mbit, out: 1.5gbit}, balance: client}\n",
+     "\"bandwidth\":{\"in_bits_per_s\":10000000,\"out_bits_per_s\":1500000000}},\"replicas\":1,"
+     "\"balance\":\"client\""},
     {"    mem_limit: 64m\n    deploy: {resources: {limits: {memory: 65536k}}}\n",
      "\"limits\":{\"memory_bytes\":67108864}"},
 };
@@ -168,6 +197,13 @@ START_TEST(whole_files)
          "\"volumes\":[{\"key\":\"b\",\"name\":\"b\",\"external\":true},{\"key\":\"c\",\"name\":"
          "\"x\",\"external\":true},{\"key\":\"d\",\"name\":\"shop_d\"},{\"key\":\"z\",\"name\":"
          "\"n\",\"labels\":{\"l\":\"m\"}}]"},
+        {"services:\n  a: {image: b, networks: {n: {ipv4_address: 10.5.0.7}, o: }}\n"
+         "networks:\n  o: {external: true}\n  n: {internal: true, name: nn, attachable: true, "
+         "driver: overlay, enable_ipv6: true, ipam: {config: [{subnet: 10.5.0.0/24}]}}\n",
+         "\"networks\":[{\"name\":\"nn\",\"ipv4_address\":\"10.5.0.7\",\"internal\":true,"
+         "\"ipv6\":true},{\"name\":\"o\"}]"},
+        {"services:\n  a: {image: b, networks: [o]}\nnetworks: {o: {external: {name: x}}}\n",
+         "\"networks\":[{\"key\":\"o\",\"name\":\"x\",\"external\":true}]"},
         {"x-a: &a {image: b, environment: {A: 1, B: 2}}\nx-b: &b {user: u, image: c}\nservices:\n"
          "  a:\n    <<: [*a, *b]\n    environment: {A: 3}\n",
          "\"image\":\"docker.io/library/b:latest\",\"environment\":{\"A\":\"3\"},\"user\":\"u\""},

@@ -106,7 +106,7 @@ START_TEST(strict)
 {
     auto_compose struct compose_result result = {0}, again = {0};
     static const char text[] =
-        "services: {a: {image: b, tty: true, environment: [NOT], dns: 1.1.1.1}}\n";
+        "services: {a: {image: b, tty: true, environment: [NOT], shm_size: 1m}}\n";
 
     compose_case_read("c.yaml", text, false, &result);
     ck_assert_uint_eq(result.errors.n, 0);
