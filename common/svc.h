@@ -20,7 +20,7 @@
 #define SVC_ALIAS_MAX     253  /* bytes */
 #define SVC_ALIASES_MAX   32   /* of one service on one network */
 #define SVC_ENDPOINTS_MAX 8192 /* listed of one service; more replicas than that are not named */
-#define SVC_PORTS_MAX     128  /* published by one service */
+#define SVC_PORTS_MAX     1024 /* published by one service */
 #define SVC_ENTRIES_MAX   65536
 
 /* How connections to a virtual address are spread. */

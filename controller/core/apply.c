@@ -157,7 +157,7 @@ void apply_event(struct fleet *f, const struct fleet_event *e)
     struct stack *stack;
     bool changed;
 
-    if (!is_within_bounds(f, e->u.apply.request, asked)) {
+    if (!is_within_bounds(f, e->u.apply.request, asked) || !netrules_apply(f, e)) {
         return;
     }
     stack = tables_stack_make(f, asked->name);
@@ -165,6 +165,7 @@ void apply_event(struct fleet *f, const struct fleet_event *e)
         upsert(stack, &asked->wants[i], &r);
     }
     drop_others(f, stack, asked, e->u.apply.prune, &r);
+    netrules_set(f, stack, asked);
     changed =
         !stack->stored || memcmp(stack->digest, asked->digest, FLEET_DIGEST) != 0 ||
         r.by[FLEET_CHANGE_CREATED] + r.by[FLEET_CHANGE_CHANGED] + r.by[FLEET_CHANGE_REMOVED] > 0;
@@ -175,6 +176,7 @@ void apply_event(struct fleet *f, const struct fleet_event *e)
         memcpy(stack->digest, asked->digest, FLEET_DIGEST);
         emit_put_stack(f, stack);
         for (unsigned i = 0; i < stack->n; i++) {
+            vips_settle(f, stack->services[i]);
             tables_dirty(f, stack->services[i]); /* by name, however the file orders them */
         }
     }
@@ -251,6 +253,9 @@ void apply_delete(struct fleet *f, const struct fleet_event *e)
                              "stack %s has no service named %s", stack->name, e->u.del.service);
             return;
         }
+    }
+    if (!netrules_delete(f, e->u.del.request, stack, only)) {
+        return;
     }
     delete_from(f, stack, only, &r, &containers);
     a = emit_reply(f, e->u.del.request, FLEET_OK,

@@ -3,8 +3,11 @@
  * Whatever may still hold something counts: also what is being stopped, or unreachable. */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "controller/core/fleet_priv.h"
+
+/* ---- ports of one node ---- */
 
 static bool clash(const struct fleet_port *a, const struct fleet_port *b)
 {
@@ -42,7 +45,103 @@ static void port_give(struct node *node, const struct fleet_port *port, const st
     assert(!"a port that was never taken");
 }
 
-void capacity_take(struct placement *p)
+/* ---- the cluster's tables: by port ---- */
+
+/* The first of those with this port. */
+static unsigned first_of(const struct port_table *t, uint16_t port)
+{
+    unsigned low = 0, high = t->n;
+
+    while (low < high) {
+        unsigned mid = low + (high - low) / 2;
+
+        if (t->list[mid].port.port < port) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low;
+}
+
+static struct port_use *held(const struct port_table *t, const struct fleet_port *port,
+                             const struct service *s)
+{
+    for (unsigned i = first_of(t, port->port); i < t->n && t->list[i].port.port == port->port;
+         i++) {
+        if (t->list[i].service == s && same(&t->list[i].port, port)) {
+            return &t->list[i];
+        }
+    }
+    return NULL;
+}
+
+static void table_take(struct port_table *t, const struct fleet_port *port, const struct service *s)
+{
+    struct port_use *use = held(t, port, s);
+    unsigned i = first_of(t, port->port);
+
+    if (use != NULL) {
+        use->refs++;
+        return;
+    }
+    t->list = fleet_grow(t->list, t->n, &t->cap, sizeof(*t->list));
+    memmove(t->list + i + 1, t->list + i, (t->n - i) * sizeof(*t->list));
+    t->list[i] = (struct port_use){.port = *port, .service = s, .refs = 1};
+    t->n++;
+}
+
+static void table_give(struct port_table *t, const struct fleet_port *port, const struct service *s)
+{
+    struct port_use *use = held(t, port, s);
+
+    assert(use != NULL);
+    if (--use->refs == 0) {
+        t->n--;
+        memmove(use, use + 1, (size_t)(t->list + t->n - use) * sizeof(*use));
+    }
+}
+
+/* What another service holds of it. */
+static const struct port_use *table_clash(const struct port_table *t, const struct fleet_port *port,
+                                          const struct service *s)
+{
+    for (unsigned i = first_of(t, port->port); i < t->n && t->list[i].port.port == port->port;
+         i++) {
+        if (t->list[i].service != s && clash(&t->list[i].port, port)) {
+            return &t->list[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- what a placement takes ---- */
+
+static void ports_take(struct fleet *f, struct placement *p)
+{
+    for (unsigned i = 0; i < p->ask->a.n_ports; i++) {
+        const struct fleet_port *port = &p->ask->a.ports[i];
+
+        table_take(port->ingress ? &f->ingress : &f->hosted, port, p->service);
+        if (!port->ingress) {
+            port_take(p->node, port, p->service);
+        }
+    }
+}
+
+static void ports_give(struct fleet *f, struct placement *p)
+{
+    for (unsigned i = 0; i < p->ask->a.n_ports; i++) {
+        const struct fleet_port *port = &p->ask->a.ports[i];
+
+        table_give(port->ingress ? &f->ingress : &f->hosted, port, p->service);
+        if (!port->ingress) {
+            port_give(p->node, port, p->service);
+        }
+    }
+}
+
+void capacity_take(struct fleet *f, struct placement *p)
 {
     const struct fleet_ask *a = &p->ask->a;
 
@@ -51,12 +150,10 @@ void capacity_take(struct placement *p)
     p->node->reserved.memory_bytes += a->reserve.memory_bytes;
     p->node->reserved.cpu_millis += a->reserve.cpu_millis;
     p->node->reserved.pids += a->reserve.pids;
-    for (unsigned i = 0; i < a->n_ports; i++) {
-        port_take(p->node, &a->ports[i], p->service);
-    }
+    ports_take(f, p);
 }
 
-void capacity_give(struct placement *p)
+void capacity_give(struct fleet *f, struct placement *p)
 {
     const struct fleet_ask *a = &p->ask->a;
 
@@ -68,22 +165,37 @@ void capacity_give(struct placement *p)
     p->node->reserved.memory_bytes -= a->reserve.memory_bytes;
     p->node->reserved.cpu_millis -= a->reserve.cpu_millis;
     p->node->reserved.pids -= a->reserve.pids;
-    for (unsigned i = 0; i < a->n_ports; i++) {
-        port_give(p->node, &a->ports[i], p->service);
-    }
+    ports_give(f, p);
 }
 
-bool capacity_port_free(const struct node *node, const struct fleet_port *port,
-                        const struct service *service, const struct service **ret_owner)
+/* What is published on every node is in the way of everybody, and everybody in its. */
+bool capacity_port_free(const struct fleet *f, const struct node *node,
+                        const struct fleet_port *port, const struct service *service,
+                        const struct port_use **ret_taken)
 {
-    for (unsigned i = 0; i < node->n_ports; i++) {
+    const struct port_use *taken = table_clash(&f->ingress, port, service);
+
+    if (taken == NULL && port->ingress) {
+        taken = table_clash(&f->hosted, port, service);
+    }
+    for (unsigned i = 0; taken == NULL && i < node->n_ports; i++) {
         if (node->ports[i].service != service && clash(&node->ports[i].port, port)) {
-            *ret_owner = node->ports[i].service;
-            return false;
+            taken = &node->ports[i];
         }
     }
-    return true;
+    if (taken != NULL) {
+        *ret_taken = taken;
+    }
+    return taken == NULL;
 }
+
+bool capacity_publishes(const struct fleet *f, const struct service *s,
+                        const struct fleet_port *port)
+{
+    return held(&f->ingress, port, s) != NULL;
+}
+
+/* ---- how full a node is ---- */
 
 static uint64_t part(uint64_t used, uint64_t total)
 {

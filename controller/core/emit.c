@@ -103,6 +103,53 @@ void emit_block(struct fleet *f, const struct service *s, uint32_t slot)
     memcpy(last->service, s->name, FLEET_NAME);
 }
 
+void emit_vips(struct fleet *f, const struct service *s)
+{
+    struct fleet_action *a = store(f, FLEET_PUT_VIPS);
+
+    memcpy(a->stack, s->stack->name, FLEET_NAME);
+    memcpy(a->service, s->name, FLEET_NAME);
+}
+
+static bool asks_for_network(const struct ask *ask)
+{
+    for (unsigned i = 0; i < ask->a.n_ports; i++) {
+        if (ask->a.ports[i].ingress) {
+            return true;
+        }
+    }
+    return ask->a.n_networks > 0;
+}
+
+/* What is on no network, publishes nothing, and never did, nobody knows of. */
+static bool is_shown(const struct service *s)
+{
+    if (s->shown || (s->ask != NULL && asks_for_network(s->ask))) {
+        return true;
+    }
+    for (const struct placement *p = s->first; s->ask == NULL && p != NULL; p = p->next) {
+        if (asks_for_network(p->ask)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* By name: the service may be gone at the end of the step. */
+void emit_service(struct fleet *f, struct service *s)
+{
+    struct service_key *key;
+
+    if (s->listed || !is_shown(s)) {
+        return;
+    }
+    s->listed = s->shown = true;
+    f->listed = fleet_grow(f->listed, f->n_listed, &f->cap_listed, sizeof(*f->listed));
+    key = &f->listed[f->n_listed++];
+    memcpy(key->stack, s->stack->name, FLEET_NAME);
+    memcpy(key->service, s->name, FLEET_NAME);
+}
+
 void emit_welcome(struct fleet *f, struct node *node, bool report_all)
 {
     struct fleet_action *a = add(&f->later, FLEET_WELCOME);
@@ -263,6 +310,39 @@ static void flush_sends(struct fleet *f, struct fleet_actions *ret)
     f->n_touched = 0;
 }
 
+static int service_order(const void *a, const void *b)
+{
+    const struct service_key *x = a, *y = b;
+    int by_stack = strcmp(x->stack, y->stack);
+
+    return by_stack != 0 ? by_stack : strcmp(x->service, y->service);
+}
+
+static void flush_services(struct fleet *f, struct fleet_actions *ret)
+{
+    if (f->n_listed > 1) {
+        qsort(f->listed, f->n_listed, sizeof(*f->listed), service_order);
+    }
+    for (unsigned i = 0; i < f->n_listed; i++) {
+        const struct service_key *key = &f->listed[i];
+        struct stack *stack = tables_stack(f, key->stack);
+        struct service *s = stack != NULL ? tables_service(stack, key->service) : NULL;
+        struct fleet_action *a;
+
+        if (s != NULL) {
+            s->listed = false;
+        }
+        if (i > 0 && service_order(key - 1, key) == 0) {
+            continue; /* it went and came again */
+        }
+        a = add(ret, FLEET_SERVICE);
+        memcpy(a->stack, key->stack, FLEET_NAME);
+        memcpy(a->service, key->service, FLEET_NAME);
+        a->revision = f->revision;
+    }
+    f->n_listed = 0;
+}
+
 void emit_flush(struct fleet *f, struct fleet_actions *ret)
 {
     if (f->txn) {
@@ -277,6 +357,7 @@ void emit_flush(struct fleet *f, struct fleet_actions *ret)
     flush_blocks(f, ret);
     move(&f->later, f->revision, ret);
     flush_sends(f, ret);
+    flush_services(f, ret);
 }
 
 void fleet_actions_finish(struct fleet_actions *actions)
@@ -295,4 +376,5 @@ void emit_finish(struct fleet *f)
     fleet_actions_finish(&f->later);
     free(f->blocks);
     free(f->touched);
+    free(f->listed);
 }

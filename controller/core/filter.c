@@ -253,12 +253,12 @@ static void say_pids(const struct question *q, struct filter_words *w)
           left(q->node->facts.total.pids, q->node->reserved.pids));
 }
 
-static const struct fleet_port *port_taken(const struct question *q, const struct service **ret)
+static const struct fleet_port *port_taken(const struct question *q, const struct port_use **ret)
 {
     const struct fleet_ask *a = &q->s->ask->a;
 
     for (unsigned i = 0; i < a->n_ports; i++) {
-        if (!capacity_port_free(q->node, &a->ports[i], q->s, ret)) {
+        if (!capacity_port_free(q->f, q->node, &a->ports[i], q->s, ret)) {
             return &a->ports[i];
         }
     }
@@ -267,18 +267,19 @@ static const struct fleet_port *port_taken(const struct question *q, const struc
 
 static bool has_ports(const struct question *q)
 {
-    const struct service *owner;
+    const struct port_use *taken;
 
-    return port_taken(q, &owner) == NULL;
+    return port_taken(q, &taken) == NULL;
 }
 
 static void say_ports(const struct question *q, struct filter_words *w)
 {
-    const struct service *owner = NULL;
-    const struct fleet_port *port = port_taken(q, &owner);
+    const struct port_use *taken = NULL;
+    const struct fleet_port *port = port_taken(q, &taken);
 
-    AFTER(w, ": port %u/%s is taken by %s/%s", port->port, port->udp ? "udp" : "tcp",
-          owner->stack->name, owner->name);
+    AFTER(w, ": port %u/%s is %s by %s/%s", port->port, port->udp ? "udp" : "tcp",
+          taken->port.ingress ? "published" : "taken", taken->service->stack->name,
+          taken->service->name);
 }
 
 /* ---- bound per node ---- */

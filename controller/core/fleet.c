@@ -24,6 +24,9 @@ void fleet_destroy(struct fleet *f)
     roster_finish(f);
     tables_finish(f);
     emit_finish(f);
+    free(f->ingress.list);
+    free(f->hosted.list);
+    free(f->vip_used);
     free(f->map);
     free(f);
 }
@@ -102,6 +105,7 @@ static void dispatch(struct fleet *f, const struct fleet_event *e)
     case FLEET_LOAD_STACK:
     case FLEET_LOAD_PLACEMENT:
     case FLEET_LOAD_VOLUME:
+    case FLEET_LOAD_VIP:
     case FLEET_LOAD_DONE:
         break;
     }

@@ -36,6 +36,8 @@ struct fleet_stack_want {
     uint8_t digest[FLEET_DIGEST]; /* of the document */
     const struct fleet_want *wants;
     unsigned n_wants;
+    const struct fleet_network *networks;
+    unsigned n_networks;
 };
 
 struct fleet_load_placement {
@@ -61,6 +63,7 @@ enum fleet_event_type {
     FLEET_LOAD_STACK,     /* `load_stack` */
     FLEET_LOAD_PLACEMENT, /* `placement`; after the nodes and stacks */
     FLEET_LOAD_VOLUME,    /* `volume`; after the nodes */
+    FLEET_LOAD_VIP,       /* `vip`; after the stacks and placements */
     FLEET_LOAD_DONE,
     FLEET_APPLY,         /* `apply` */
     FLEET_DELETE,        /* `del` */
@@ -86,6 +89,9 @@ struct fleet_event {
             uint64_t epoch;      /* already raised, durably, for this start */
             uint64_t revision;   /* highest transaction ever made */
             uint32_t blocks_max; /* address blocks in the cluster's range */
+            uint32_t range;      /* IPv4 in host order; 0: no virtual addresses are given */
+            unsigned range_prefix;
+            unsigned node_prefix;
         } cluster;
         struct {
             struct id128 id;
@@ -106,6 +112,12 @@ struct fleet_event {
             struct id128 node_id;
             uint64_t made_unix_ms;
         } volume;
+        struct {
+            const char *stack;
+            const char *service;
+            const char *network;
+            uint32_t address;
+        } vip;
         struct {
             uint64_t request;
             struct fleet_stack_want stack;
@@ -165,6 +177,7 @@ enum fleet_action_type {
     FLEET_DEL_STACK,  /* `stack` */
     FLEET_PUT_NODE,   /* `node_id` */
     FLEET_PUT_BLOCK,  /* `stack`, `service`, `number`: fleet_block_each; none there: delete it */
+    FLEET_PUT_VIPS,   /* `stack`, `service`: fleet_svc_vip_at; none there: delete it */
     FLEET_PUT_VOLUME, /* `name` */
     FLEET_DEL_VOLUME, /* `name`, and in `node_id` where it was: its data may be removed there */
     FLEET_WELCOME,    /* `node_id`, `report_all` */
@@ -172,6 +185,7 @@ enum fleet_action_type {
     FLEET_SEND,       /* `node_id`: placements changed; `whole`: begin with a complete set */
     FLEET_REPLY,      /* `request`, `result`, `text` (a sentence), `lines` */
     FLEET_EVENT,      /* `happened`, `stack`, `service`, `number` (slot), `name` (node), `text` */
+    FLEET_SERVICE,    /* `stack`, `service`: fleet_svc_entry may give something else than before */
     FLEET_RAISE_EPOCH /* `number64`: an agent has seen this epoch: store a higher one, load again */
 };
 

@@ -45,6 +45,12 @@ struct slot {
     struct placement *current;
 };
 
+struct vip {
+    char network[SVC_NETWORK_MAX];
+    uint32_t address;
+    uint64_t revision; /* of the transaction that stored it */
+};
+
 struct service {
     char name[FLEET_NAME];
     struct stack *stack;
@@ -59,11 +65,16 @@ struct service {
     struct service *next_dirty;
     bool waiting; /* to be looked at again when something becomes free */
     struct service *next_waiting;
-    bool released;   /* what it depends on has been seen to hold */
-    bool held;       /* is not released */
-    char *pending;   /* why its slots have no node, or its update stands still */
-    char *hold;      /* what it waits for */
-    unsigned status; /* what it was when those that depend on it were last told */
+    bool released;    /* what it depends on has been seen to hold */
+    bool held;        /* is not released */
+    char *pending;    /* why its slots have no node, or its update stands still */
+    char *hold;       /* what it waits for */
+    unsigned status;  /* what it was when those that depend on it were last told */
+    struct vip *vips; /* by network */
+    unsigned n_vips, cap_vips;
+    bool vips_stale; /* the store has something else */
+    bool shown;      /* a FLEET_SERVICE of it has come */
+    bool listed;     /* in this step's list of them */
 };
 
 struct stack {
@@ -74,12 +85,20 @@ struct stack {
     uint8_t digest[FLEET_DIGEST];
     struct service **services; /* by name */
     unsigned n, cap;
+    struct fleet_network *networks; /* by name */
+    unsigned n_networks;
 };
 
 struct port_use {
     struct fleet_port port;
     const struct service *service;
     unsigned refs;
+};
+
+/* Who holds which ports, in the whole cluster: by port. */
+struct port_table {
+    struct port_use *list;
+    unsigned n, cap;
 };
 
 struct removed {
@@ -95,6 +114,7 @@ struct node {
     enum fleet_node_state state;
     bool connected;
     bool settled;
+    bool told_all;  /* has been settled since the fleet was loaded */
     bool reporting; /* between all_begin and all_end */
     bool has_facts;
     bool braked;
@@ -127,6 +147,11 @@ struct binding {
     uint64_t made_unix_ms;
 };
 
+struct service_key {
+    char stack[FLEET_NAME];
+    char service[FLEET_NAME];
+};
+
 struct block_key {
     char stack[FLEET_NAME];
     char service[FLEET_NAME];
@@ -149,6 +174,16 @@ struct fleet {
     unsigned n_bindings, cap_bindings;
     struct placement **map; /* open addressing by incarnation */
     unsigned n_map, cap_map;
+    struct port_table ingress; /* published on every node */
+    struct port_table hosted;  /* on some node */
+    /* vips.c */
+    uint32_t range;
+    unsigned range_prefix, node_prefix;
+    uint32_t vip_net, vip_size; /* 0: none are given */
+    uint64_t *vip_used;         /* a bit each */
+    uint32_t n_vip_words;
+    uint32_t vip_low; /* words below are full */
+    uint32_t n_vips;
     struct service *dirty_first, *dirty_last;
     struct service *waiting;
     unsigned budget;
@@ -165,6 +200,8 @@ struct fleet {
     unsigned n_blocks, cap_blocks;
     struct node **touched;
     unsigned n_touched, cap_touched;
+    struct service_key *listed;
+    unsigned n_listed, cap_listed;
 };
 
 /* Makes room for one more element of `size` bytes. */
@@ -223,11 +260,14 @@ bool placements_outdated(const struct placement *p);
 bool placements_ended(const struct placement *p); /* observed: nothing runs of it */
 
 /* capacity.c */
-void capacity_take(struct placement *p);
-void capacity_give(struct placement *p);
-bool capacity_port_free(const struct node *node, const struct fleet_port *port,
-                        const struct service *service, const struct service **ret_owner);
-uint64_t capacity_share(const struct node *node); /* largest reserved part, of 65536 */
+void capacity_take(struct fleet *f, struct placement *p);
+void capacity_give(struct fleet *f, struct placement *p);
+bool capacity_port_free(const struct fleet *f, const struct node *node,
+                        const struct fleet_port *port, const struct service *service,
+                        const struct port_use **ret_taken);
+bool capacity_publishes(const struct fleet *f, const struct service *s,
+                        const struct fleet_port *port); /* one of its placements holds it */
+uint64_t capacity_share(const struct node *node);       /* largest reserved part, of 65536 */
 
 /* roster.c */
 struct node *roster_find(const struct fleet *f, struct id128 id);
@@ -248,6 +288,26 @@ void silence_look(struct fleet *f); /* marks who has fallen silent */
 void silence_brake(struct fleet *f);
 uint64_t silence_deadline(const struct fleet *f);
 void silence_mark(struct fleet *f, struct node *node); /* its services need a look */
+
+/* vips.c: virtual addresses */
+void vips_range(struct fleet *f, uint32_t range, unsigned prefix, unsigned node_prefix);
+void vips_load(struct fleet *f, struct service *s, const char *network, uint32_t address);
+void vips_avoid(struct fleet *f, const struct node *node); /* its block may lie in their range */
+/* How many of those asked for are not there yet, and how many are left to give. */
+unsigned vips_missing(const struct fleet *f, const struct fleet_stack_want *asked);
+unsigned vips_left(const struct fleet *f);
+void vips_settle(struct fleet *f, struct service *s); /* one for each network it wants */
+void vips_drop(struct fleet *f, struct service *s);
+const struct vip *vips_find(const struct service *s, const char *network);
+
+/* netrules.c: which networks a stack may declare, join, or take away */
+bool netrules_apply(struct fleet *f, const struct fleet_event *e); /* false: it has replied */
+bool netrules_delete(struct fleet *f, uint64_t request, const struct stack *stack,
+                     const struct service *only);
+void netrules_set(struct fleet *f, struct stack *stack, const struct fleet_stack_want *asked);
+/* As it is declared, whoever does; NULL: nobody does. */
+const struct fleet_network *netrules_declared(const struct fleet *f, const struct stack *user,
+                                              const char *name);
 
 /* apply.c, observe.c, reload.c: events */
 void apply_event(struct fleet *f, const struct fleet_event *e);
@@ -278,6 +338,8 @@ void emit_del_stack(struct fleet *f, const struct stack *stack);
 void emit_put_node(struct fleet *f, struct node *node);
 void emit_volume(struct fleet *f, enum fleet_action_type type, const struct binding *b);
 void emit_block(struct fleet *f, const struct service *s, uint32_t slot);
+void emit_vips(struct fleet *f, const struct service *s);
+void emit_service(struct fleet *f, struct service *s); /* something of it may look different */
 void emit_send(struct fleet *f, struct node *node, bool whole);
 void emit_welcome(struct fleet *f, struct node *node, bool report_all);
 void emit_refuse(struct fleet *f, struct id128 node_id, enum fleet_refusal refusal, const char *fmt,
@@ -296,6 +358,7 @@ void emit_finish(struct fleet *f);
 
 /* words.c */
 void words_bytes(uint64_t bytes, char ret[32]);
+void words_address(uint32_t address, char ret[16]);
 void words_clock(uint64_t unix_ms, char ret[32]); /* "12:03 UTC" */
 void words_set(char **text, const char *to);      /* replaces an owned sentence; NULL: none */
 

@@ -208,6 +208,11 @@ struct fleet_volume_view {
     unsigned users; /* placements that mount it */
 };
 
+struct fleet_vip_view {
+    const char *network;
+    uint32_t address;
+};
+
 /* Each returns false when there is none. Indices count from 0 in order of name, slot or id. */
 unsigned fleet_stacks(const struct fleet *f);
 bool fleet_stack_at(const struct fleet *f, unsigned i, struct fleet_stack_view *ret);
@@ -232,6 +237,19 @@ bool fleet_volume_at(const struct fleet *f, unsigned i, struct fleet_volume_view
 
 bool fleet_placement_find(const struct fleet *f, uint64_t incarnation,
                           struct fleet_placement_view *ret);
+
+/* The service as the nodes shall know it (common/svc.h): give it to free(). NULL: there is no such
+ * service, or nothing of it is on a network. Virtual addresses are in it once they are durable. */
+struct svc_entry *fleet_svc_entry(const struct fleet *f, const char *stack, const char *service);
+/* The i-th virtual address of a service, by network. False: it has no more. */
+bool fleet_svc_vip_at(const struct fleet *f, const char *stack, const char *service, unsigned i,
+                      struct fleet_vip_view *ret);
+/* The i-th network that a stack declares or joins, by name. False: there are no more. */
+bool fleet_stack_network_at(const struct fleet *f, unsigned stack, unsigned i,
+                            struct fleet_network *ret);
+/* Whether every node has said what it runs since the fleet was loaded, or is known to be silent:
+ * before that, what is missing may just not have been heard of. */
+bool fleet_heard_all(const struct fleet *f);
 
 typedef void (*fleet_placement_cb)(void *arg, const struct fleet_placement_view *p);
 

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/svc.h"
+
 #define FLEET_DIGEST       32
 #define FLEET_NAME         64  /* a valid name and its end */
 #define FLEET_VOLUME       128 /* "<stack>_<key>" */
@@ -33,16 +35,38 @@ struct fleet_reserve {
     uint64_t pids;
 };
 
-/* A port of the host. It belongs to one service on a node; that service's replicas share it. */
+/* A port of the host. It belongs to one service on a node; that service's replicas share it. One
+ * that is published on every node (ingress) belongs to one service in the cluster. */
 struct fleet_port {
     bool udp;
+    bool ingress;
     uint16_t port;    /* not 0 */
+    uint16_t target;  /* in the container */
     uint32_t host_ip; /* IPv4 in host order; 0: every address of the host */
 };
 
 struct fleet_volume_use {
     char name[FLEET_VOLUME];
     bool external; /* must exist already */
+};
+
+/* A network that a replica is on, by its name in the cluster. */
+struct fleet_network_use {
+    char name[SVC_NETWORK_MAX];
+    const char *const *aliases;
+    unsigned n_aliases;
+    uint32_t address; /* the one asked for it, IPv4 in host order; 0: none */
+    bool internal;
+    bool ipv6;
+};
+
+/* A network that a stack declares, or joins. */
+struct fleet_network {
+    char name[SVC_NETWORK_MAX];
+    bool external; /* another stack declares it */
+    bool attachable;
+    bool internal;
+    bool ipv6;
 };
 
 /* What one replica takes on a node. */
@@ -52,6 +76,8 @@ struct fleet_ask {
     unsigned n_ports;
     const struct fleet_volume_use *volumes; /* named volumes only */
     unsigned n_volumes;
+    const struct fleet_network_use *networks; /* by name, at most SVC_NETWORKS_MAX */
+    unsigned n_networks;
 };
 
 struct fleet_constraint {
@@ -76,6 +102,7 @@ struct fleet_want {
     uint32_t replicas;     /* FLEET_REPLICATED, FLEET_JOB */
     uint32_t max_per_node; /* 0: no bound */
     enum fleet_strategy strategy;
+    enum svc_balance balance;
     bool has_probe; /* the document names one; an image's own shows in what is observed */
     uint64_t stop_grace_ms;
     struct fleet_ask ask;

@@ -97,7 +97,7 @@ static void finish_job(struct fleet *f, struct placement *p)
     }
     p->completed = good;
     p->failed = !good;
-    capacity_give(p);
+    capacity_give(f, p);
     tables_wake(f);
     placements_stop(f, p, NULL);
     if (good) {

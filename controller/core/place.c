@@ -217,7 +217,7 @@ bool place_could_replace(struct fleet *f, struct placement *p, char ret_text[FLE
 
     count_replicas(f, s);
     p->node->count--;
-    capacity_give(p);
+    capacity_give(f, p);
     for (unsigned i = 0; i < f->n_nodes && !found; i++) {
         found = (!global || f->nodes[i] == p->node) && filter_accepts(f, s, f->nodes[i]);
     }
@@ -225,7 +225,7 @@ bool place_could_replace(struct fleet *f, struct placement *p, char ret_text[FLE
         filter_explain(f, s, global ? p->node : NULL, ret_text);
     }
     if (had) {
-        capacity_take(p);
+        capacity_take(f, p);
     }
     return found;
 }

@@ -64,7 +64,7 @@ struct placement *placements_add(struct fleet *f, struct service *s, uint32_t sl
     node_link(p);
     node->n_placements++;
     incmap_add(f, p);
-    capacity_take(p);
+    capacity_take(f, p);
     return p;
 }
 
@@ -98,6 +98,7 @@ void placements_touch(struct fleet *f, struct placement *p)
         emit_block(f, p->service, p->slot);
     }
     emit_send(f, p->node, false);
+    emit_service(f, p->service);
     if (f->budget > 0) {
         f->budget--;
     }
@@ -185,7 +186,7 @@ void placements_remove(struct fleet *f, struct placement *p)
     placements_forget_seen(p);
     remember_removed(f, p);
     node->assigned_sum = id128_sub(node->assigned_sum, hash_of(p));
-    capacity_give(p);
+    capacity_give(f, p);
     if (p->orphan) {
         node->n_orphans--;
         emit_put_node(f, node);

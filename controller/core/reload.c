@@ -15,6 +15,7 @@ static void load_stack(struct fleet *f, const struct fleet_event *e)
     stack->revision = e->u.load_stack.revision;
     stack->applied_unix_ms = e->u.load_stack.applied_unix_ms;
     memcpy(stack->digest, from->digest, FLEET_DIGEST);
+    netrules_set(f, stack, from);
     for (unsigned i = 0; i < from->n_wants; i++) {
         struct service *s = tables_service_make(stack, from->wants[i].service);
 
@@ -31,6 +32,7 @@ static struct node *load_node(struct fleet *f, struct id128 id, const char *name
 
     if (node == NULL) {
         node = roster_add(f, id, name, block);
+        vips_avoid(f, node);
         node->state = lost ? FLEET_NODE_STATE_LOST : FLEET_NODE_STATE_EXPECTED;
     }
     return node;
@@ -55,14 +57,14 @@ static struct ask *ask_of(const struct service *s, const struct fleet_load_place
     return want_ask(from->ask);
 }
 
-static void load_flags(struct service *s, struct placement *p,
+static void load_flags(struct fleet *f, struct service *s, struct placement *p,
                        const struct fleet_load_placement *from)
 {
     p->stop = from->stop;
     p->completed = from->completed;
     p->failed = from->failed;
     if (p->completed || p->failed) {
-        capacity_give(p);
+        capacity_give(f, p);
     }
     if (from->current) {
         struct slot *slot = tables_slot_make(s, from->slot);
@@ -96,7 +98,7 @@ static void load_placement(struct fleet *f, const struct fleet_load_placement *f
     if (from->mod_revision > f->revision) {
         f->revision = from->mod_revision;
     }
-    load_flags(s, p, from);
+    load_flags(f, s, p, from);
     placements_join(p);
 }
 
@@ -111,6 +113,17 @@ static void load_volume(struct fleet *f, const struct fleet_event *e)
     b->made_unix_ms = e->u.volume.made_unix_ms;
 }
 
+/* One of a service that nobody knows any more leaves when its turn comes, and the address with it.
+ */
+static void load_vip(struct fleet *f, const struct fleet_event *e)
+{
+    struct service *s = tables_service_make(tables_stack_make(f, e->u.vip.stack), e->u.vip.service);
+
+    vips_load(f, s, e->u.vip.network, e->u.vip.address);
+    s->shown = true;
+}
+
+/* A store of an earlier version has none. */
 static void load_done(struct fleet *f)
 {
     f->loaded = true;
@@ -120,6 +133,7 @@ static void load_done(struct fleet *f)
     }
     for (unsigned i = 0; i < f->n_stacks; i++) {
         for (unsigned k = 0; k < f->stacks[i]->n; k++) {
+            vips_settle(f, f->stacks[i]->services[k]);
             tables_dirty(f, f->stacks[i]->services[k]);
         }
     }
@@ -134,6 +148,7 @@ bool reload_event(struct fleet *f, const struct fleet_event *e)
         f->epoch = e->u.cluster.epoch;
         f->revision = e->u.cluster.revision;
         f->blocks_max = e->u.cluster.blocks_max;
+        vips_range(f, e->u.cluster.range, e->u.cluster.range_prefix, e->u.cluster.node_prefix);
     } else if (e->type == FLEET_LOAD_NODE) {
         struct node *node =
             load_node(f, e->u.node.id, e->u.node.name, e->u.node.block, e->u.node.lost);
@@ -145,6 +160,8 @@ bool reload_event(struct fleet *f, const struct fleet_event *e)
         load_placement(f, &e->u.placement);
     } else if (e->type == FLEET_LOAD_VOLUME) {
         load_volume(f, e);
+    } else if (e->type == FLEET_LOAD_VIP) {
+        load_vip(f, e);
     } else if (e->type == FLEET_LOAD_DONE) {
         load_done(f);
     } else {

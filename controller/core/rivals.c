@@ -67,10 +67,10 @@ bool rivals_adopt(struct fleet *f, struct service *s, struct slot *slot)
         }
         p->orphan = false;
         p->node->n_orphans--;
-        capacity_give(p);
+        capacity_give(f, p);
         want_ask_drop(p->ask);
         p->ask = want_ask_ref(s->ask);
-        capacity_take(p);
+        capacity_take(f, p);
         placements_promote(f, p, slot);
         emit_of(f, FLEET_HAPPENED_ADOPTED, p, "adopted: it is what is wanted here");
         return true;

@@ -231,7 +231,7 @@ void roster_settle(struct fleet *f, struct node *node)
     if (node->settled) {
         return;
     }
-    node->settled = true;
+    node->settled = node->told_all = true;
     emit_send(f, node, !id128_equal(node->assigned_sum, node->hello_sum));
     silence_mark(f, node);
     tables_wake(f);

@@ -69,6 +69,7 @@ static void stack_remove(struct fleet *f, struct stack *stack)
     memmove(f->stacks + i, f->stacks + i + 1, (f->n_stacks - i - 1) * sizeof(struct stack *));
     f->n_stacks--;
     free(stack->services);
+    free(stack->networks);
     free(stack);
 }
 
@@ -124,6 +125,7 @@ static void service_free(struct service *s)
     want_free(s->want);
     want_ask_drop(s->ask);
     free(s->slots);
+    free(s->vips);
     free(s->pending);
     free(s->hold);
     free(s);
@@ -163,6 +165,8 @@ void tables_service_remove(struct fleet *f, struct service *s)
     assert(s->n_placements == 0);
     assert(s->want == NULL);
     assert(stack->services[i] == s);
+    emit_service(f, s);
+    vips_drop(f, s);
     if (s->dirty) {
         unlink_dirty(f, s);
     }
@@ -289,6 +293,7 @@ void tables_unbind(struct fleet *f, struct binding *b)
 
 void tables_dirty(struct fleet *f, struct service *s)
 {
+    emit_service(f, s);
     if (s->dirty) {
         return;
     }
@@ -370,6 +375,7 @@ void tables_finish(struct fleet *f)
             service_free(f->stacks[i]->services[k]);
         }
         free(f->stacks[i]->services);
+        free(f->stacks[i]->networks);
         free(f->stacks[i]);
     }
     for (unsigned i = 0; i < f->n_bindings; i++) {

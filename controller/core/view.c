@@ -223,6 +223,29 @@ bool fleet_volume_at(const struct fleet *f, unsigned i, struct fleet_volume_view
     return true;
 }
 
+bool fleet_stack_network_at(const struct fleet *f, unsigned stack, unsigned i,
+                            struct fleet_network *ret)
+{
+    if (stack >= f->n_stacks || !f->stacks[stack]->stored || i >= f->stacks[stack]->n_networks) {
+        return false;
+    }
+    *ret = f->stacks[stack]->networks[i];
+    return true;
+}
+
+bool fleet_heard_all(const struct fleet *f)
+{
+    for (unsigned i = 0; i < f->n_nodes; i++) {
+        const struct node *n = f->nodes[i];
+
+        if (!n->told_all && n->state != FLEET_NODE_STATE_UNKNOWN &&
+            n->state != FLEET_NODE_STATE_LOST) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static struct fleet_placement_view view_of(const struct placement *p)
 {
     return (struct fleet_placement_view){

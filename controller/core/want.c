@@ -31,11 +31,47 @@ static void constraints_copy(struct fleet_want *to, const struct fleet_want *fro
     to->constraints = list;
 }
 
+static void networks_copy(struct fleet_ask *to, const struct fleet_ask *from)
+{
+    struct fleet_network_use *list = copy_of(from->networks, from->n_networks, sizeof(*list));
+
+    assert(from->n_networks <= SVC_NETWORKS_MAX);
+    for (unsigned i = 0; i < from->n_networks; i++) {
+        unsigned n = list[i].n_aliases;
+        const char **aliases = copy_of(list[i].aliases, n, sizeof(*aliases));
+
+        for (unsigned k = 0; k < n; k++) {
+            aliases[k] = xstrdup(aliases[k]);
+        }
+        list[i].aliases = aliases;
+    }
+    to->networks = list;
+}
+
+static void networks_free(struct fleet_ask *ask)
+{
+    for (unsigned i = 0; i < ask->n_networks; i++) {
+        for (unsigned k = 0; k < ask->networks[i].n_aliases; k++) {
+            free((void *)(uintptr_t)ask->networks[i].aliases[k]);
+        }
+        free((void *)(uintptr_t)ask->networks[i].aliases);
+    }
+    free((void *)(uintptr_t)ask->networks);
+}
+
+static void ask_free(struct fleet_ask *ask)
+{
+    free((void *)(uintptr_t)ask->ports);
+    free((void *)(uintptr_t)ask->volumes);
+    networks_free(ask);
+}
+
 static void ask_copy(struct fleet_ask *to, const struct fleet_ask *from)
 {
     *to = *from;
     to->ports = copy_of(from->ports, from->n_ports, sizeof(*from->ports));
     to->volumes = copy_of(from->volumes, from->n_volumes, sizeof(*from->volumes));
+    networks_copy(to, from);
     if (to->reserve.memory_bytes == 0) {
         to->reserve.memory_bytes = FLEET_MEMORY_DEFAULT;
     }
@@ -68,8 +104,7 @@ void want_free(struct fleet_want *want)
     }
     free((void *)(uintptr_t)want->constraints);
     free((void *)(uintptr_t)want->depends);
-    free((void *)(uintptr_t)want->ask.ports);
-    free((void *)(uintptr_t)want->ask.volumes);
+    ask_free(&want->ask);
     free((void *)(uintptr_t)want->image);
     free(want);
 }
@@ -96,8 +131,7 @@ void want_ask_drop(struct ask *ask)
     if (ask == NULL || --ask->refs > 0) {
         return;
     }
-    free((void *)(uintptr_t)ask->a.ports);
-    free((void *)(uintptr_t)ask->a.volumes);
+    ask_free(&ask->a);
     free(ask);
 }
 
@@ -105,11 +139,34 @@ static bool ports_equal(const struct fleet_ask *a, const struct fleet_ask *b)
 {
     for (unsigned i = 0; i < a->n_ports; i++) {
         if (a->ports[i].udp != b->ports[i].udp || a->ports[i].port != b->ports[i].port ||
+            a->ports[i].ingress != b->ports[i].ingress ||
+            a->ports[i].target != b->ports[i].target ||
             a->ports[i].host_ip != b->ports[i].host_ip) {
             return false;
         }
     }
     return true;
+}
+
+static bool use_equal(const struct fleet_network_use *a, const struct fleet_network_use *b)
+{
+    bool same = strcmp(a->name, b->name) == 0 && a->n_aliases == b->n_aliases &&
+                a->address == b->address && a->internal == b->internal && a->ipv6 == b->ipv6;
+
+    for (unsigned i = 0; same && i < a->n_aliases; i++) {
+        same = strcmp(a->aliases[i], b->aliases[i]) == 0;
+    }
+    return same;
+}
+
+static bool networks_equal(const struct fleet_ask *a, const struct fleet_ask *b)
+{
+    bool same = a->n_networks == b->n_networks;
+
+    for (unsigned i = 0; same && i < a->n_networks; i++) {
+        same = use_equal(&a->networks[i], &b->networks[i]);
+    }
+    return same;
 }
 
 bool want_ask_equal(const struct fleet_ask *a, const struct fleet_ask *b)
@@ -124,7 +181,7 @@ bool want_ask_equal(const struct fleet_ask *a, const struct fleet_ask *b)
             return false;
         }
     }
-    return ports_equal(a, b);
+    return ports_equal(a, b) && networks_equal(a, b);
 }
 
 bool want_is_job(const struct fleet_want *want)

@@ -33,6 +33,12 @@ void words_clock(uint64_t unix_ms, char ret[32])
                    (unsigned)(minutes % 60));
 }
 
+void words_address(uint32_t address, char ret[16])
+{
+    (void)snprintf(ret, 16, "%u.%u.%u.%u", address >> 24, address >> 16 & 255, address >> 8 & 255,
+                   address & 255);
+}
+
 void words_set(char **text, const char *to)
 {
     char *old = *text;
@@ -51,8 +57,8 @@ static const char *const phases[] = {"none",     "waiting", "starting", "running
 static const char *const healths[] = {"none", "starting", "healthy", "unhealthy"};
 static const char *const modes[] = {"replicated", "global", "replicated-job", "global-job"};
 static const char *const actions[] = {
-    "put-stack", "del-stack", "put-node", "put-block", "put-volume", "del-volume",
-    "welcome",   "refuse",    "send",     "reply",     "event",      "raise-epoch",
+    "put-stack", "del-stack", "put-node", "put-block", "put-vips", "put-volume", "del-volume",
+    "welcome",   "refuse",    "send",     "reply",     "event",    "service",    "raise-epoch",
 };
 
 const char *fleet_slot_state_name(enum fleet_slot_state state)

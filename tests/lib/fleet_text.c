@@ -60,6 +60,63 @@ static int dependency(char *text, struct fleet_text_service *s)
     return 0;
 }
 
+static uint32_t address_of(const char *text)
+{
+    unsigned a = 0, b = 0, c = 0, d = 0;
+
+    return sscanf(text, "%u.%u.%u.%u", &a, &b, &c, &d) == 4 ? a << 24 | b << 16 | c << 8 | d : 0;
+}
+
+/* Kept in order of names. */
+static int network_use(char *text, struct fleet_text_service *s)
+{
+    struct fleet_network_use use = {0};
+    const char **aliases = s->aliases[s->want.ask.n_networks];
+    char *at = strchr(text, '@'), *save = NULL, *name;
+    unsigned i = s->want.ask.n_networks;
+
+    if (at != NULL) {
+        *at = '\0';
+        use.address = address_of(at + 1);
+    }
+    if (i == SVC_NETWORKS_MAX || (name = strtok_r(text, ":", &save)) == NULL) {
+        return -EINVAL;
+    }
+    (void)snprintf(use.name, sizeof(use.name), "%s", name);
+    while (use.n_aliases < FLEET_TEXT_LIST && (name = strtok_r(NULL, ":", &save)) != NULL) {
+        aliases[use.n_aliases++] = name;
+    }
+    use.aliases = aliases;
+    for (; i > 0 && strcmp(s->networks[i - 1].name, use.name) > 0; i--) {
+        s->networks[i] = s->networks[i - 1];
+    }
+    s->networks[i] = use;
+    s->want.ask.n_networks++;
+    return 0;
+}
+
+int fleet_text_network(const char *text, struct fleet_network *ret)
+{
+    size_t len = strcspn(text, ",");
+
+    *ret = (struct fleet_network){.external = strstr(text, ",external") != NULL,
+                                  .attachable = strstr(text, ",attachable") != NULL,
+                                  .internal = strstr(text, ",internal") != NULL};
+    (void)snprintf(ret->name, sizeof(ret->name), "%.*s", (int)len, text);
+    return len > 0 ? 0 : -EINVAL;
+}
+
+static int ingress(char *value, struct fleet_text_service *s)
+{
+    char *colon = strchr(value, ':');
+
+    s->ports[s->want.ask.n_ports++] =
+        (struct fleet_port){.ingress = true,
+                            .port = (uint16_t)number(value),
+                            .target = (uint16_t)number(colon != NULL ? colon + 1 : value)};
+    return 0;
+}
+
 static int service_list(const char *key, char *value, struct fleet_text_service *s)
 {
     struct fleet_ask *ask = &s->want.ask;
@@ -71,6 +128,10 @@ static int service_list(const char *key, char *value, struct fleet_text_service 
         struct fleet_volume_use *v = &s->volumes[ask->n_volumes++];
 
         (void)snprintf(v->name, sizeof(v->name), "%s", value);
+    } else if (strcmp(key, "net") == 0) {
+        return network_use(value, s);
+    } else if (strcmp(key, "ingress") == 0) {
+        return ingress(value, s);
     } else if (strcmp(key, "con") == 0) {
         return constraint(value, s);
     } else if (strcmp(key, "dep") == 0) {
@@ -92,7 +153,8 @@ static int service_word(char *word, uint64_t *rev, struct fleet_text_service *s)
                                               : w->mode;
         w->strategy = strcmp(word, "binpack") == 0 ? FLEET_BINPACK : w->strategy;
         w->has_probe = w->has_probe || strcmp(word, "probe") == 0;
-        return strstr("global job binpack probe", word) != NULL ? 0 : -EINVAL;
+        w->balance = strcmp(word, "dnsrr") == 0 ? SVC_BALANCE_NONE : w->balance;
+        return strstr("global job binpack probe dnsrr", word) != NULL ? 0 : -EINVAL;
     }
     *value++ = '\0';
     if (strcmp(word, "replicas") == 0) {
@@ -131,6 +193,7 @@ int fleet_text_service(const char *text, struct fleet_text_service *ret)
     ret->want.image = "localhost/x:1";
     ret->want.ask.ports = ret->ports;
     ret->want.ask.volumes = ret->volumes;
+    ret->want.ask.networks = ret->networks;
     ret->want.constraints = ret->constraints;
     ret->want.depends = ret->depends;
     (void)snprintf(ret->want.service, sizeof(ret->want.service), "%s", name);
@@ -290,6 +353,25 @@ static void put_event(const struct fleet_action *a, struct buf *out)
                a->text != NULL ? a->text : "");
 }
 
+static void put_address(struct buf *out, const char *before, uint32_t address)
+{
+    if (address != 0) {
+        buf_printf(out, "%s%u.%u.%u.%u", before, address >> 24, address >> 16 & 255,
+                   address >> 8 & 255, address & 255);
+    }
+}
+
+static void put_vips(const struct fleet *f, const struct fleet_action *a, struct buf *out)
+{
+    struct fleet_vip_view v;
+
+    buf_printf(out, "%s/%s:", a->stack, a->service);
+    for (unsigned i = 0; fleet_svc_vip_at(f, a->stack, a->service, i, &v); i++) {
+        buf_printf(out, " %s", v.network);
+        put_address(out, "=", v.address);
+    }
+}
+
 static void put_action(const struct fleet *f, const struct fleet_action *a, struct buf *out)
 {
     if (a->type != FLEET_EVENT) {
@@ -303,6 +385,12 @@ static void put_action(const struct fleet *f, const struct fleet_action *a, stru
     case FLEET_PUT_BLOCK:
         buf_printf(out, "%s/%s %u:", a->stack, a->service, a->number);
         fleet_block_each(f, a->stack, a->service, a->number, put_stored, out);
+        break;
+    case FLEET_PUT_VIPS:
+        put_vips(f, a, out);
+        break;
+    case FLEET_SERVICE:
+        buf_printf(out, "%s/%s", a->stack, a->service);
         break;
     case FLEET_PUT_VOLUME:
     case FLEET_DEL_VOLUME:
@@ -345,6 +433,53 @@ void fleet_text_actions(const struct fleet *f, const struct fleet_actions *actio
             buf_printf(out, "[%" PRIu64 "] ", actions->list[i].revision);
         }
         put_action(f, &actions->list[i], out);
+    }
+}
+
+static void put_entry(const struct svc_entry *e, struct buf *out)
+{
+    buf_printf(out, "> %s/%s%s", e->stack, e->service,
+               e->balance == SVC_BALANCE_NONE ? " dnsrr" : "");
+    for (unsigned i = 0; i < e->n_networks; i++) {
+        const struct svc_network *n = &e->networks[i];
+
+        buf_printf(out, " %s", n->name);
+        put_address(out, "=", n->vip);
+        for (unsigned k = 0; k < n->n_aliases; k++) {
+            buf_printf(out, ":%s", n->aliases[k]);
+        }
+        buf_puts(out, n->internal ? ",internal" : "");
+    }
+    for (unsigned i = 0; i < e->n_ports; i++) {
+        buf_printf(out, " %u:%u", e->ports[i].published, e->ports[i].target);
+    }
+    buf_putc(out, '\n');
+    for (unsigned i = 0; i < e->n_endpoints; i++) {
+        const struct svc_endpoint *p = &e->endpoints[i];
+
+        buf_printf(out, ">   .%u ", p->slot);
+        put_incarnation(out, p->incarnation);
+        put_address(out, " ", p->address);
+        put_address(out, "+", p->extra);
+        buf_printf(out, " on %x%s%s\n", p->networks, p->ready ? " ready" : "",
+                   p->draining ? " draining" : "");
+    }
+}
+
+void fleet_text_services(const struct fleet *f, struct buf *out)
+{
+    struct fleet_service_view s;
+    struct fleet_stack_view stack;
+
+    for (unsigned i = 0; fleet_stack_at(f, i, &stack); i++) {
+        for (unsigned k = 0; fleet_service_at(f, i, k, &s); k++) {
+            struct svc_entry *entry = fleet_svc_entry(f, s.stack, s.service);
+
+            if (entry != NULL) {
+                put_entry(entry, out);
+            }
+            free(entry);
+        }
     }
 }
 

@@ -6,7 +6,9 @@
  *
  *   service: NAME [replicas=N] [global] [job] [mem=MIB] [cpu=MILLIS] [pids=N] [port=N]... [udp=N]
  *            [vol=NAME]... [con=KEY==VALUE]... [con=KEY!=VALUE] [dep=NAME[:healthy|:completed]]...
- *            [max=N] [binpack] [probe] [rev=N] [image=REF]
+ *            [max=N] [binpack] [probe] [rev=N] [image=REF] [ingress=PORT:TARGET]... [dnsrr]
+ *            [net=NAME[:ALIAS]...[@ADDRESS]]...
+ *   network: NAME[,external][,attachable][,internal]
  *   node:    NAME [mem=MIB] [cpu=MILLIS] [pids=N] [label=K=V]... [image=REF@DIGEST]
  *
  * A node without an image has that of a service without one. A node's id is made from its name; an
@@ -23,6 +25,8 @@ struct fleet_text_service {
     struct fleet_volume_use volumes[FLEET_TEXT_LIST];
     struct fleet_constraint constraints[FLEET_TEXT_LIST];
     struct fleet_dependency depends[FLEET_TEXT_LIST];
+    struct fleet_network_use networks[FLEET_TEXT_LIST];
+    const char *aliases[FLEET_TEXT_LIST][FLEET_TEXT_LIST];
     char words[1024]; /* what the strings point into */
 };
 
@@ -36,6 +40,7 @@ struct fleet_text_node {
 
 /* Each returns 0, or -EINVAL at a word it does not know. `ret` must not move afterwards. */
 int fleet_text_service(const char *text, struct fleet_text_service *ret);
+int fleet_text_network(const char *text, struct fleet_network *ret);
 int fleet_text_node(const char *text, struct fleet_text_node *ret);
 
 struct id128 fleet_text_id(const char *node_name);
@@ -45,6 +50,8 @@ uint64_t fleet_text_incarnation(const char *text); /* "1.3"; 0: not one */
  * it is part of or waits for. */
 void fleet_text_actions(const struct fleet *f, const struct fleet_actions *actions, bool revisions,
                         struct buf *out);
+/* Appends what fleet_svc_entry says of every service. */
+void fleet_text_services(const struct fleet *f, struct buf *out);
 /* Appends one line per slot and per other placement, and one per node. */
 void fleet_text_state(const struct fleet *f, struct buf *out);
 

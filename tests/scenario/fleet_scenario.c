@@ -7,14 +7,18 @@
  *   fleet_scenario --write FILE…   write what happens into the file
  *
  * Events (words of services and nodes as in tests/lib/fleet_text.h):
- *   @MS cluster [epoch=N] [rev=N] [blocks=N];  @MS loaded;  @MS loadnode NODE [lost]
+ *   @MS cluster [epoch=N] [rev=N] [blocks=N] [vips=BITS]: 1 << BITS addresses for them;  @MS
+ * loaded;  @MS loadnode NODE [lost]
  *   @MS loadstack STACK | SERVICE | …;  @MS loadplace STACK SERVICE SLOT INC NODE [other] [stop]
  *   @MS hello NODE… [epoch=N] [rev=N];  @MS all NODE [INC STACK SERVICE SLOT]…: reports all it runs
- *   @MS apply STACK [prune] | SERVICE | …;  @MS delete STACK [SERVICE];  @MS facts NODE…
+ *   @MS loadvip STACK SERVICE NETWORK ADDRESS
+ *   @MS apply STACK [prune] [net=NETWORK]… | SERVICE | …;  @MS delete STACK [SERVICE];  @MS facts
+ * NODE…
  *   @MS run NODE: it runs, and stops, all that it shall;  @MS gone NODE: its session has ended
  *   @MS see INC PHASE [healthy|unhealthy|starting] [code=N] [restarts=N] [oom]: one observation
  *   @MS beat NODE;  @MS lost NODE;  @MS forget VOLUME;  @MS stall GAP;  @MS tick;  @MS persisted
- *   @MS state: prints every slot and node;  @MS manual */
+ *   @MS state: prints every slot and node;  @MS services: prints what nodes know of each  @MS
+ * manual */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -29,6 +33,8 @@
 #define UNIX_BASE 1700000000000ull
 #define SERVICES  16
 #define LIST      256
+#define NETWORKS  8
+#define RANGE     0x0a800000u /* 10.128.0.0 */
 
 struct play {
     struct fleet *fleet;
@@ -82,17 +88,26 @@ static uint64_t cut(char *rest, const char *key, uint64_t otherwise)
     return n;
 }
 
-/* "STACK [prune] | SERVICE | SERVICE" */
+/* "STACK [prune] [net=NETWORK] | SERVICE | SERVICE" */
 static int stack_of(char *rest, struct fleet_text_service *services, struct fleet_want *wants,
-                    struct fleet_stack_want *ret, bool *ret_prune)
+                    struct fleet_network *networks, struct fleet_stack_want *ret, bool *ret_prune)
 {
     struct id128 sum = {0};
     char *save = NULL, *head = strtok_r(rest, "|", &save), *word;
     char *inner = NULL;
 
-    *ret = (struct fleet_stack_want){.name = strtok_r(head, " ", &inner), .wants = wants};
-    word = strtok_r(NULL, " ", &inner);
-    *ret_prune = word != NULL && strcmp(word, "prune") == 0;
+    *ret = (struct fleet_stack_want){
+        .name = strtok_r(head, " ", &inner), .wants = wants, .networks = networks};
+    *ret_prune = false;
+    while ((word = strtok_r(NULL, " ", &inner)) != NULL) {
+        *ret_prune |= strcmp(word, "prune") == 0;
+        if (strncmp(word, "net=", 4) == 0 && ret->n_networks < NETWORKS) {
+            struct id128 hash = id128_hash(word, strlen(word));
+
+            (void)fleet_text_network(word + 4, &networks[ret->n_networks++]);
+            sum = id128_add(sum, hash);
+        }
+    }
     for (char *text; (text = strtok_r(NULL, "|", &save)) != NULL && ret->n_wants < SERVICES;) {
         struct fleet_text_service *s = &services[ret->n_wants];
 
@@ -110,10 +125,11 @@ static int do_stack(struct play *p, char *rest, enum fleet_event_type type)
 {
     struct fleet_text_service *services = xcalloc(SERVICES, sizeof(*services));
     struct fleet_want wants[SERVICES];
+    struct fleet_network networks[NETWORKS];
     struct fleet_event e = {.type = type};
     struct fleet_stack_want stack;
     bool prune;
-    int rc = stack_of(rest, services, wants, &stack, &prune);
+    int rc = stack_of(rest, services, wants, networks, &stack, &prune);
 
     if (type == FLEET_APPLY) {
         e.u.apply.request = ++p->request;
@@ -150,6 +166,9 @@ static int do_cluster(struct play *p, char *rest)
     e.u.cluster.epoch = number(rest, "epoch", 1);
     e.u.cluster.revision = number(rest, "rev", 0);
     e.u.cluster.blocks_max = (uint32_t)number(rest, "blocks", 100);
+    e.u.cluster.range = RANGE;
+    e.u.cluster.range_prefix = 29u - (unsigned)number(rest, "vips", 20);
+    e.u.cluster.node_prefix = 28;
     feed(p, &e);
     return 0;
 }
@@ -224,6 +243,24 @@ static int do_loadplace(struct play *p, char *rest)
     return 0;
 }
 
+static int do_loadvip(struct play *p, char *rest)
+{
+    struct fleet_event e = {.type = FLEET_LOAD_VIP};
+    char stack[FLEET_NAME], service[FLEET_NAME], network[SVC_NETWORK_MAX];
+    unsigned a, b, c, d;
+
+    if (sscanf(rest, " %63s %63s %127s %u.%u.%u.%u", stack, service, network, &a, &b, &c, &d) !=
+        7) {
+        return -EINVAL;
+    }
+    e.u.vip.stack = stack;
+    e.u.vip.service = service;
+    e.u.vip.network = network;
+    e.u.vip.address = a << 24 | b << 16 | c << 8 | d;
+    feed(p, &e);
+    return 0;
+}
+
 static int do_hello(struct play *p, char *rest)
 {
     struct fleet_text_node *n = xcalloc(1, sizeof(*n));
@@ -280,6 +317,15 @@ static void observed(struct play *p, const char *node, const struct seen *seen, 
     feed(p, &e);
 }
 
+/* On a network it has one, out of its node's block, as many from its begin as its incarnation
+ * counts. */
+static uint32_t address_of(const struct fleet_placement_view *v)
+{
+    return v->ask->n_networks > 0
+               ? RANGE + (uint32_t)(v->node_name[0] - 'a') * 256 + (uint32_t)v->incarnation
+               : 0;
+}
+
 static void as_wanted(void *arg, const struct fleet_placement_view *v)
 {
     struct seen *s = arg;
@@ -300,6 +346,7 @@ static void as_wanted(void *arg, const struct fleet_placement_view *v)
                                     .seq = ++s->play->seq,
                                     .phase = FLEET_PHASE_RUNNING,
                                     .health = FLEET_HEALTH_HEALTHY,
+                                    .address = address_of(v),
                                     .stack = v->stack,
                                     .service = v->service,
                                     .slot = v->slot};
@@ -323,6 +370,7 @@ static int do_run(struct play *p, char *rest)
 static int do_all(struct play *p, char *rest)
 {
     struct seen *s = xcalloc(1, sizeof(*s));
+    struct fleet_placement_view v;
     char *save = NULL, *node = strtok_r(rest, " ", &save), *inc;
 
     while ((inc = strtok_r(NULL, " ", &save)) != NULL) {
@@ -330,6 +378,9 @@ static int do_all(struct play *p, char *rest)
         struct fleet_text_service *text = xcalloc(1, sizeof(*text));
 
         o->incarnation = fleet_text_incarnation(inc);
+        if (fleet_placement_find(p->fleet, o->incarnation, &v)) {
+            o->address = address_of(&v);
+        }
         o->run = 1;
         o->seq = ++p->seq;
         o->phase = FLEET_PHASE_RUNNING;
@@ -380,6 +431,7 @@ static int do_see(struct play *p, char *rest)
     o->exit_code = (int32_t)number(rest, "code", 0);
     o->restarts = (uint32_t)number(rest, "restarts", 0);
     o->oom_killed = strstr(rest, " oom") != NULL;
+    o->address = o->phase == FLEET_PHASE_DONE ? 0 : address_of(&v);
     o->reason = o->oom_killed ? "killed: out of memory" : NULL;
     (void)snprintf(node, sizeof(node), "%s", v.node_name);
     observed(p, node, s, false);
@@ -456,6 +508,13 @@ static int do_state(struct play *p, char *rest)
     return 0;
 }
 
+static int do_services(struct play *p, char *rest)
+{
+    (void)rest;
+    fleet_text_services(p->fleet, &p->out);
+    return 0;
+}
+
 static int do_manual(struct play *p, char *rest)
 {
     (void)rest;
@@ -467,26 +526,17 @@ static const struct {
     const char *verb;
     int (*run)(struct play *p, char *rest);
 } verbs[] = {
-    {"cluster", do_cluster},
-    {"loaded", do_loaded},
-    {"loadnode", do_loadnode},
-    {"loadstack", do_loadstack},
-    {"loadplace", do_loadplace},
-    {"hello", do_hello},
-    {"all", do_all},
-    {"apply", do_apply},
-    {"delete", do_delete},
-    {"facts", do_facts},
-    {"run", do_run},
-    {"gone", do_gone},
-    {"see", do_see},
-    {"beat", do_beat},
-    {"lost", do_lost},
-    {"forget", do_forget},
-    {"stall", do_stall},
-    {"tick", do_tick},
-    {"persisted", do_persisted},
-    {"state", do_state},
+    {"cluster", do_cluster},     {"loaded", do_loaded},
+    {"loadnode", do_loadnode},   {"loadstack", do_loadstack},
+    {"loadplace", do_loadplace}, {"loadvip", do_loadvip},
+    {"hello", do_hello},         {"all", do_all},
+    {"apply", do_apply},         {"delete", do_delete},
+    {"facts", do_facts},         {"run", do_run},
+    {"gone", do_gone},           {"see", do_see},
+    {"beat", do_beat},           {"lost", do_lost},
+    {"forget", do_forget},       {"stall", do_stall},
+    {"tick", do_tick},           {"persisted", do_persisted},
+    {"state", do_state},         {"services", do_services},
     {"manual", do_manual},
 };
 

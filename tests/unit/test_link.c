@@ -77,6 +77,8 @@ static void act(const struct fleet_action *a)
     case FLEET_DEL_STACK:
     case FLEET_PUT_NODE:
     case FLEET_PUT_BLOCK:
+    case FLEET_PUT_VIPS:
+    case FLEET_SERVICE:
     case FLEET_PUT_VOLUME:
     case FLEET_DEL_VOLUME:
     case FLEET_REPLY:
