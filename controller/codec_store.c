@@ -51,6 +51,11 @@ void codec_store_key_volume(const char *volume, char *ret)
     (void)snprintf(ret, CODEC_STORE_KEY, CODEC_STORE_VOLUMES "%s", volume);
 }
 
+void codec_store_key_vips(const char *stack, const char *service, char *ret)
+{
+    (void)snprintf(ret, CODEC_STORE_KEY, CODEC_STORE_VIPS "%s/%s", stack, service);
+}
+
 static int nibble(char c)
 {
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
@@ -104,6 +109,17 @@ int codec_store_parse_block(const char *key, char *ret_stack, char *ret_service,
         return err_say(e, EINVAL, "key names no block of placements");
     }
     *ret_block = (uint32_t)block;
+    return 0;
+}
+
+int codec_store_parse_vips(const char *key, char *ret_stack, char *ret_service, struct err *e)
+{
+    const char *at = name_part(key + strlen(CODEC_STORE_VIPS), ret_stack);
+
+    if (at == NULL || !name_is_valid(at)) {
+        return err_say(e, EINVAL, "key names no service");
+    }
+    (void)snprintf(ret_service, FLEET_NAME, "%s", at);
     return 0;
 }
 
@@ -284,6 +300,49 @@ int codec_store_read_volume(const void *bytes, size_t len, struct codec_store_vo
         *ret = v;
     }
     return rc;
+}
+
+int codec_store_read_vips(const void *bytes, size_t len,
+                          void (*cb)(void *arg, const struct fleet_vip_view *vip), void *arg,
+                          struct err *e)
+{
+    auto_doc struct doc doc = {0};
+    const Wherry__Store__VirtualAddresses *m;
+    int rc = doc_decode(&wherry__store__virtual_addresses__descriptor, bytes, len,
+                        &doc_limits_default, &doc, e);
+
+    if (rc < 0) {
+        return rc;
+    }
+    m = (const Wherry__Store__VirtualAddresses *)doc.message;
+    for (size_t i = 0; i < m->n_list; i++) {
+        if (!svc_network_is_valid(m->list[i]->network) || m->list[i]->address == 0) {
+            return err_say(e, EBADMSG, "holds a virtual address that is none: '%.64s'",
+                           m->list[i]->network);
+        }
+    }
+    for (size_t i = 0; i < m->n_list; i++) {
+        cb(arg, &(struct fleet_vip_view){m->list[i]->network, m->list[i]->address});
+    }
+    return 0;
+}
+
+void codec_store_write_vips(const struct fleet_vip_view *list, unsigned n, struct buf *out)
+{
+    Wherry__Store__VirtualAddresses m = WHERRY__STORE__VIRTUAL_ADDRESSES__INIT;
+    Wherry__Store__VirtualAddress items[SVC_NETWORKS_MAX];
+    Wherry__Store__VirtualAddress *pointers[SVC_NETWORKS_MAX];
+
+    assert(n <= SVC_NETWORKS_MAX);
+    for (unsigned i = 0; i < n; i++) {
+        wherry__store__virtual_address__init(&items[i]);
+        items[i].network = (char *)(uintptr_t)list[i].network;
+        items[i].address = list[i].address;
+        pointers[i] = &items[i];
+    }
+    m.list = pointers;
+    m.n_list = n;
+    doc_encode(&m.base, out);
 }
 
 void codec_store_write_volume(const struct codec_store_volume *v, struct buf *out)

@@ -20,6 +20,7 @@
 #define CODEC_STORE_REVISIONS "rev/"
 #define CODEC_STORE_BLOCKS    "place/"
 #define CODEC_STORE_VOLUMES   "volume/"
+#define CODEC_STORE_VIPS      "vip/"
 #define CODEC_STORE_KEY       320 /* the longest key and its end */
 
 struct codec_store_cluster {
@@ -62,12 +63,16 @@ void codec_store_key_earlier(const char *stack, uint32_t revision, char *ret);
 void codec_store_key_revision(const uint8_t digest[FLEET_DIGEST], char *ret);
 void codec_store_key_block(const char *stack, const char *service, uint32_t block, char *ret);
 void codec_store_key_volume(const char *volume, char *ret);
+void codec_store_key_vips(const char *stack, const char *service, char *ret);
 
 /* The digest that a revision's key names. -EINVAL: it is no such key. */
 int codec_store_parse_revision(const char *key, uint8_t ret_digest[FLEET_DIGEST], struct err *e);
 /* Stack and service that a block's key names; both buffers of FLEET_NAME bytes. */
 int codec_store_parse_block(const char *key, char *ret_stack, char *ret_service,
                             uint32_t *ret_block, struct err *e);
+
+/* Likewise of virtual addresses. */
+int codec_store_parse_vips(const char *key, char *ret_stack, char *ret_service, struct err *e);
 
 /* Values. A write appends. */
 int codec_store_read_cluster(const void *bytes, size_t len, struct codec_store_cluster *ret,
@@ -83,6 +88,12 @@ void codec_store_write_stack(const struct codec_store_stack *s, struct buf *out)
 int codec_store_read_volume(const void *bytes, size_t len, struct codec_store_volume *ret,
                             struct err *e);
 void codec_store_write_volume(const struct codec_store_volume *v, struct buf *out);
+
+/* Calls `cb` for each virtual address of a service, once all have been checked. */
+int codec_store_read_vips(const void *bytes, size_t len,
+                          void (*cb)(void *arg, const struct fleet_vip_view *vip), void *arg,
+                          struct err *e);
+void codec_store_write_vips(const struct fleet_vip_view *list, unsigned n, struct buf *out);
 
 /* Calls `cb` for each placement of a block, in order; stack and service are set to those given.
  * Nothing is called before all of it has been checked. */

@@ -19,6 +19,7 @@ struct codec_want {
     struct buf containers; /* all encoded, one after the other */
     struct fleet_stack_want stack;
     struct fleet_want *wants;
+    struct fleet_network *networks;
     struct codec_want_revision *revisions;
 };
 
@@ -36,12 +37,17 @@ static int port_of(const Wherry__Spec__Port *from, struct fleet_port *ret, struc
     if (from->published > UINT16_MAX) {
         return err_say(e, EBADMSG, "ports: published %u (allowed: 1 to 65535)", from->published);
     }
+    if (from->target == 0 || from->target > UINT16_MAX) {
+        return err_say(e, EBADMSG, "ports: target %u (allowed: 1 to 65535)", from->target);
+    }
     if (from->host_ip[0] != '\0' && inet_pton(AF_INET, from->host_ip, &host) != 1) {
         return err_say(e, EBADMSG, "ports: host_ip '%.64s' is no IPv4 address", from->host_ip);
     }
     *ret = (struct fleet_port){
         .udp = from->protocol == WHERRY__SPEC__PROTOCOL__PROTOCOL_UDP,
+        .ingress = from->mode != WHERRY__SPEC__PORT_MODE__PORT_HOST,
         .port = (uint16_t)from->published,
+        .target = (uint16_t)from->target,
         .host_ip = ntohl(host.s_addr),
     };
     return 0;
@@ -109,6 +115,63 @@ static int volumes_of(const Wherry__Spec__Container *c, const Wherry__Spec__Stac
     return 0;
 }
 
+static int network_of(const Wherry__Spec__NetworkUse *from, struct fleet_network_use *to,
+                      struct err *e)
+{
+    const char **aliases = xcalloc(from->n_aliases + 1, sizeof(*aliases));
+    struct in_addr address = {0};
+
+    to->aliases = aliases;
+    if (!svc_network_is_valid(from->name) || from->n_aliases > SVC_ALIASES_MAX) {
+        return err_say(e, EBADMSG, "networks: '%.64s' is no name, or has more than %d aliases",
+                       from->name, SVC_ALIASES_MAX);
+    }
+    (void)snprintf(to->name, sizeof(to->name), "%s", from->name);
+    if (from->ipv4_address[0] != '\0' && inet_pton(AF_INET, from->ipv4_address, &address) != 1) {
+        return err_say(e, EBADMSG, "networks: ipv4_address '%.64s' is no IPv4 address",
+                       from->ipv4_address);
+    }
+    to->address = ntohl(address.s_addr);
+    to->internal = from->internal;
+    to->ipv6 = from->ipv6;
+    for (size_t i = 0; i < from->n_aliases; i++) {
+        if (!svc_alias_is_valid(from->aliases[i])) {
+            return err_say(e, EBADMSG, "networks: alias '%.64s' is no host name", from->aliases[i]);
+        }
+        aliases[to->n_aliases++] = xstrdup(from->aliases[i]);
+    }
+    return 0;
+}
+
+static int use_order(const void *a, const void *b)
+{
+    return strcmp(((const struct fleet_network_use *)a)->name,
+                  ((const struct fleet_network_use *)b)->name);
+}
+
+static int networks_of(const Wherry__Spec__Container *c, struct fleet_ask *ask, struct err *e)
+{
+    struct fleet_network_use *list = xcalloc(c->n_networks + 1, sizeof(*list));
+
+    ask->networks = list;
+    if (c->n_networks > SVC_NETWORKS_MAX) {
+        return err_say(e, E2BIG, "networks: %zu are more than %d", c->n_networks, SVC_NETWORKS_MAX);
+    }
+    for (size_t i = 0; i < c->n_networks; i++) {
+        ask->n_networks++; /* from here on it is freed with the rest */
+        if (network_of(c->networks[i], &list[i], e) < 0) {
+            return e->code;
+        }
+    }
+    qsort(list, ask->n_networks, sizeof(*list), use_order);
+    for (unsigned i = 1; i < ask->n_networks; i++) {
+        if (strcmp(list[i - 1].name, list[i].name) == 0) {
+            return err_say(e, EBADMSG, "networks: %s is there twice", list[i].name);
+        }
+    }
+    return 0;
+}
+
 static int ask_of(const Wherry__Spec__Container *c, const Wherry__Spec__Stack *stack,
                   struct fleet_ask *ret, struct err *e)
 {
@@ -116,11 +179,20 @@ static int ask_of(const Wherry__Spec__Container *c, const Wherry__Spec__Stack *s
         ret->reserve.memory_bytes = c->limits->memory_bytes;
         ret->reserve.pids = c->limits->pids;
     }
-    return ports_of(c, ret, e) < 0 || volumes_of(c, stack, ret, e) < 0 ? e->code : 0;
+    return ports_of(c, ret, e) < 0 || volumes_of(c, stack, ret, e) < 0 || networks_of(c, ret, e) < 0
+               ? e->code
+               : 0;
 }
 
 void codec_want_ask_free(struct fleet_ask *ask)
 {
+    for (unsigned i = 0; i < ask->n_networks; i++) {
+        for (unsigned k = 0; k < ask->networks[i].n_aliases; k++) {
+            free((void *)(uintptr_t)ask->networks[i].aliases[k]);
+        }
+        free((void *)(uintptr_t)ask->networks[i].aliases);
+    }
+    free((void *)(uintptr_t)ask->networks);
     free((void *)(uintptr_t)ask->ports);
     free((void *)(uintptr_t)ask->volumes);
     *ask = (struct fleet_ask){0};
@@ -224,6 +296,15 @@ static bool has_probe(const Wherry__Spec__Container *c)
            c->healthcheck->kind != WHERRY__SPEC__PROBE_KIND__PROBE_NONE;
 }
 
+static enum svc_balance balance_of(const Wherry__Spec__Service *s)
+{
+    if (s->endpoint_mode == WHERRY__SPEC__ENDPOINT_MODE__ENDPOINT_DNSRR) {
+        return SVC_BALANCE_NONE;
+    }
+    return s->balance == WHERRY__SPEC__BALANCE__BALANCE_CLIENT ? SVC_BALANCE_CLIENT
+                                                               : SVC_BALANCE_RANDOM;
+}
+
 static int want_of(const Wherry__Spec__Service *s, const Wherry__Spec__Stack *stack,
                    struct fleet_want *want, struct err *e)
 {
@@ -240,6 +321,7 @@ static int want_of(const Wherry__Spec__Service *s, const Wherry__Spec__Stack *st
     want->max_per_node = s->max_replicas_per_node;
     want->strategy =
         s->strategy == WHERRY__SPEC__STRATEGY__STRATEGY_BINPACK ? FLEET_BINPACK : FLEET_SPREAD;
+    want->balance = balance_of(s);
     want->has_probe = has_probe(s->container);
     want->stop_grace_ms = s->container->stop_grace_ms;
     constraints_of(s, want);
@@ -252,6 +334,33 @@ static int want_of(const Wherry__Spec__Service *s, const Wherry__Spec__Stack *st
 }
 
 /* ---- a document ---- */
+
+static int stack_networks(struct codec_want *want, struct err *e)
+{
+    const Wherry__Spec__Stack *m = message(want);
+
+    want->networks = xcalloc(m->n_networks + 1, sizeof(*want->networks));
+    want->stack.networks = want->networks;
+    for (size_t i = 0; i < m->n_networks; i++) {
+        const Wherry__Spec__Network *from = m->networks[i];
+        struct fleet_network *to = &want->networks[want->stack.n_networks++];
+
+        if (!svc_network_is_valid(from->name)) {
+            return err_say(e, EBADMSG, "networks: '%.64s' is no name", from->name);
+        }
+        *to = (struct fleet_network){.external = from->external,
+                                     .attachable = from->attachable,
+                                     .internal = from->internal,
+                                     .ipv6 = from->enable_ipv6};
+        (void)snprintf(to->name, sizeof(to->name), "%s", from->name);
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(want->networks[k].name, to->name) == 0) {
+                return err_say(e, EBADMSG, "networks: %s is there twice", to->name);
+            }
+        }
+    }
+    return 0;
+}
 
 static int wants_of(struct codec_want *want, struct err *e)
 {
@@ -298,7 +407,7 @@ static int decode(struct codec_want *want, const void *bytes, size_t len, struct
     }
     doc_encode(want->doc.message, &want->bytes);
     doc_digest(want->doc.message, want->stack.digest);
-    return wants_of(want, e);
+    return stack_networks(want, e) < 0 ? e->code : wants_of(want, e);
 }
 
 int codec_want_decode(const void *bytes, size_t len, struct codec_want **ret, struct err *e)
@@ -327,6 +436,7 @@ void codec_want_free(struct codec_want *want)
         codec_want_ask_free(&want->wants[i].ask);
     }
     free(want->wants);
+    free(want->networks);
     free(want->revisions);
     buf_finish(&want->containers);
     buf_finish(&want->bytes);
@@ -391,6 +501,17 @@ static Wherry__Spec__Volume *volume_in(const Wherry__Spec__Stack *m, const char 
     return NULL;
 }
 
+static Wherry__Spec__Network *network_in(Wherry__Spec__Network *const *list, size_t n,
+                                         const char *name)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(list[i]->name, name) == 0) {
+            return list[i];
+        }
+    }
+    return NULL;
+}
+
 static int service_order(const void *a, const void *b)
 {
     return strcmp((*(Wherry__Spec__Service *const *)a)->name,
@@ -401,6 +522,12 @@ static int volume_order(const void *a, const void *b)
 {
     return strcmp((*(Wherry__Spec__Volume *const *)a)->key,
                   (*(Wherry__Spec__Volume *const *)b)->key);
+}
+
+static int network_order(const void *a, const void *b)
+{
+    return strcmp((*(Wherry__Spec__Network *const *)a)->key,
+                  (*(Wherry__Spec__Network *const *)b)->key);
 }
 
 static bool uses(const Wherry__Spec__Stack *m, const char *key)
@@ -451,6 +578,38 @@ static void merge_volumes(const Wherry__Spec__Stack *older, const Wherry__Spec__
     qsort(out->volumes, out->n_volumes, sizeof(Wherry__Spec__Volume *), volume_order);
 }
 
+static bool is_on(const Wherry__Spec__Container *c, const char *network)
+{
+    for (size_t i = 0; i < c->n_networks; i++) {
+        if (strcmp(c->networks[i]->name, network) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Likewise; of the older's those that a service of it alone is on, as the fleet has it. */
+static void merge_networks(const Wherry__Spec__Stack *older, const Wherry__Spec__Stack *newer,
+                           Wherry__Spec__Stack *out)
+{
+    for (size_t i = 0; newer != NULL && i < newer->n_networks; i++) {
+        out->networks[out->n_networks++] = newer->networks[i];
+    }
+    for (size_t i = 0; older != NULL && i < older->n_networks; i++) {
+        Wherry__Spec__Network *n = older->networks[i];
+        bool used = newer == NULL;
+
+        for (size_t k = 0; k < out->n_services && !used; k++) {
+            used = service_in(newer, out->services[k]->name) == NULL &&
+                   is_on(out->services[k]->container, n->name);
+        }
+        if (used && network_in(out->networks, out->n_networks, n->name) == NULL) {
+            out->networks[out->n_networks++] = n;
+        }
+    }
+    qsort(out->networks, out->n_networks, sizeof(Wherry__Spec__Network *), network_order);
+}
+
 void codec_want_merge(const struct codec_want *older, const struct codec_want *newer,
                       const char *name, bool (*has)(void *arg, const char *service), void *arg,
                       struct buf *out)
@@ -459,14 +618,18 @@ void codec_want_merge(const struct codec_want *older, const struct codec_want *n
     const Wherry__Spec__Stack *b = newer != NULL ? message(newer) : NULL;
     size_t services = (a != NULL ? a->n_services : 0) + (b != NULL ? b->n_services : 0);
     size_t volumes = (a != NULL ? a->n_volumes : 0) + (b != NULL ? b->n_volumes : 0);
+    size_t networks = (a != NULL ? a->n_networks : 0) + (b != NULL ? b->n_networks : 0);
     Wherry__Spec__Stack m = WHERRY__SPEC__STACK__INIT;
 
     m.name = (char *)(uintptr_t)name;
     m.services = xcalloc(services + 1, sizeof(Wherry__Spec__Service *));
     m.volumes = xcalloc(volumes + 1, sizeof(Wherry__Spec__Volume *));
     merge_services(a, b, has, arg, &m);
+    m.networks = xcalloc(networks + 1, sizeof(Wherry__Spec__Network *));
     merge_volumes(a, b, &m);
+    merge_networks(a, b, &m);
     doc_encode(&m.base, out);
+    free(m.networks);
     free(m.services);
     free(m.volumes);
 }

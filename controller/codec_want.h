@@ -49,7 +49,8 @@ const struct Wherry__Spec__Service *codec_want_service(const struct codec_want *
 const void *codec_want_bytes(const struct codec_want *want, size_t *ret_len);
 
 /* Appends the document of stack `name` that has exactly the services to which `has` says yes, each
- * as in `newer` if it is there, else as in `older`; likewise their volumes. Either may be NULL. */
+ * as in `newer` if it is there, else as in `older`; likewise their volumes and networks. Either may
+ * be NULL. */
 void codec_want_merge(const struct codec_want *older, const struct codec_want *newer,
                       const char *name, bool (*has)(void *arg, const char *service), void *arg,
                       struct buf *out);

@@ -50,9 +50,19 @@ int iprange_parse(const char *text, unsigned node_prefix, struct iprange *ret, s
     return 0;
 }
 
-uint32_t iprange_blocks(const struct iprange *r)
+static uint32_t all_blocks(const struct iprange *r)
 {
     return 1u << (r->node_prefix - r->prefix);
+}
+
+uint32_t iprange_blocks(const struct iprange *r)
+{
+    uint32_t all = all_blocks(r);
+
+    if (all == 1) {
+        return 1; /* a cluster of one node; virtual addresses keep out of its block */
+    }
+    return all - (all > 8 ? all / 8 : 1);
 }
 
 void iprange_address(uint32_t address, char ret[IPRANGE_TEXT])
@@ -69,7 +79,7 @@ void iprange_block(const struct iprange *r, uint32_t block, char ret[IPRANGE_TEX
     size_t len;
 
     ret[0] = '\0';
-    if (block >= iprange_blocks(r)) {
+    if (block >= all_blocks(r)) {
         return;
     }
     iprange_address(r->base + (block << (32 - r->node_prefix)), ret);

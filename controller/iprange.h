@@ -19,6 +19,7 @@ struct iprange {
 /* "10.128.0.0/9", cut into blocks of `node_prefix`. -EINVAL says what is allowed. */
 int iprange_parse(const char *text, unsigned node_prefix, struct iprange *ret, struct err *e);
 
+/* How many nodes can have one: the last eighth of the range is for virtual addresses. */
 uint32_t iprange_blocks(const struct iprange *r);
 
 /* "10.128.4.0/22"; "" beyond the range. */

@@ -105,6 +105,10 @@ void uv_controller_drop(struct uv_controller *c, const char *why)
     c->generation++;
     fleet_destroy(c->fleet);
     docs_destroy(c->docs);
+    svctable_destroy(c->services);
+    c->services = NULL;
+    c->services_complete = false;
+    c->n_stale = 0;
     c->fleet = NULL;
     c->docs = NULL;
     for (unsigned i = 0; i < c->held_at; i++) {
@@ -156,6 +160,7 @@ static void run(struct uv_controller *c, uint64_t now)
     }
     uv_controller_do_routes(c);
     uv_controller_do(c);
+    uv_controller_do_services(c);
 }
 
 /* After the poll: what has come has been fed, so that no deadline strikes before its reason to be
@@ -273,6 +278,7 @@ void uv_controller_destroy(struct uv_controller *c)
     uv_controller_drop(c, "");
     uv_api_destroy(c->api);
     ring_destroy(c->ring);
+    free(c->stale);
     if (c->lock_fd >= 0) {
         (void)close(c->lock_fd);
     }

@@ -41,6 +41,20 @@ static void do_send(struct uv_controller *c, struct fleet_action *a)
     uv_sessions_send(c->sessions, a->node_id, a->revision, a->whole);
 }
 
+/* Once for all that comes in this turn of the loop. */
+static void do_service(struct uv_controller *c, struct fleet_action *a)
+{
+    struct uv_controller_name *name;
+
+    if (c->n_stale == c->cap_stale) {
+        c->cap_stale = c->cap_stale == 0 ? 64 : 2 * c->cap_stale;
+        c->stale = xrealloc(c->stale, c->cap_stale, sizeof(*c->stale));
+    }
+    name = &c->stale[c->n_stale++];
+    memcpy(name->stack, a->stack, sizeof(name->stack));
+    memcpy(name->service, a->service, sizeof(name->service));
+}
+
 static void do_reply(struct uv_controller *c, struct fleet_action *a)
 {
     FAILPOINT("controller.reply.before_send");
@@ -75,13 +89,10 @@ static void do_raise_epoch(struct uv_controller *c, struct fleet_action *a)
 typedef void (*doer)(struct uv_controller *c, struct fleet_action *a);
 
 static const doer doers[] = {
-    [FLEET_DEL_VOLUME] = do_del_volume,
-    [FLEET_WELCOME] = do_welcome,
-    [FLEET_REFUSE] = do_refuse,
-    [FLEET_SEND] = do_send,
-    [FLEET_REPLY] = do_reply,
-    [FLEET_EVENT] = do_event,
-    [FLEET_RAISE_EPOCH] = do_raise_epoch,
+    [FLEET_DEL_VOLUME] = do_del_volume, [FLEET_WELCOME] = do_welcome,
+    [FLEET_REFUSE] = do_refuse,         [FLEET_SEND] = do_send,
+    [FLEET_REPLY] = do_reply,           [FLEET_EVENT] = do_event,
+    [FLEET_SERVICE] = do_service,       [FLEET_RAISE_EPOCH] = do_raise_epoch,
 };
 
 /* An action leaves the list before it is done: what it does may drop the list. */
@@ -100,6 +111,47 @@ void uv_controller_do(struct uv_controller *c)
     }
     if (c->held_at == c->held.n) {
         c->held.n = c->held_at = 0;
+    }
+}
+
+/* ---- the service table ---- */
+
+static int name_order(const void *a, const void *b)
+{
+    const struct uv_controller_name *x = a, *y = b;
+    int by_stack = strcmp(x->stack, y->stack);
+
+    return by_stack != 0 ? by_stack : strcmp(x->service, y->service);
+}
+
+static bool renew(struct uv_controller *c, const struct uv_controller_name *name)
+{
+    auto_free struct svc_entry *entry = fleet_svc_entry(c->fleet, name->stack, name->service);
+
+    return entry != NULL ? svctable_put(c->services, entry)
+                         : svctable_remove(c->services, name->stack, name->service);
+}
+
+void uv_controller_do_services(struct uv_controller *c)
+{
+    bool complete = c->services_complete || (c->fleet != NULL && fleet_heard_all(c->fleet));
+    bool changed = complete != c->services_complete;
+
+    if (c->fleet == NULL) {
+        return;
+    }
+    if (c->n_stale > 1) {
+        qsort(c->stale, c->n_stale, sizeof(*c->stale), name_order);
+    }
+    for (unsigned i = 0; i < c->n_stale; i++) {
+        if (i == 0 || name_order(&c->stale[i - 1], &c->stale[i]) != 0) {
+            changed |= renew(c, &c->stale[i]);
+        }
+    }
+    c->n_stale = 0;
+    c->services_complete = complete;
+    if (changed) {
+        uv_sessions_services(c->sessions);
     }
 }
 

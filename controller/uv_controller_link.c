@@ -118,6 +118,14 @@ static const struct fleet *fleet_now(void *arg)
     return ((struct uv_controller *)arg)->fleet;
 }
 
+static const struct svctable *services_now(void *arg, bool *ret_complete)
+{
+    const struct uv_controller *c = arg;
+
+    *ret_complete = c->services_complete;
+    return c->services;
+}
+
 static const void *revision_of(void *arg, const uint8_t digest[FLEET_DIGEST], size_t *ret_len)
 {
     const struct uv_controller *c = arg;
@@ -227,6 +235,7 @@ int uv_controller_link(struct uv_controller *c, struct err *e)
         .events = &session_events,
         .fleet = fleet_now,
         .revision = revision_of,
+        .services = services_now,
         .arg = c,
     };
     int rc = uv_sessions_create(c->loop, &sessions, &c->sessions, e);

@@ -107,6 +107,9 @@ static void on_node(void *arg, const struct store_kv *kv)
         return;
     }
     event.u.node.id = n.id;
+    if (n.block >= iprange_blocks(&r->c->range)) {
+        log_warn("node %s has a block where virtual addresses are: they keep out of it", n.name);
+    }
     event.u.node.name = n.name;
     event.u.node.block = n.block;
     event.u.node.joined_unix_ms = n.joined_unix_ms;
@@ -248,6 +251,38 @@ static void on_volume(void *arg, const struct store_kv *kv)
     load(r->c, &event);
 }
 
+struct vip_reading {
+    struct uv_controller *c;
+    char stack[FLEET_NAME];
+    char service[FLEET_NAME];
+};
+
+static void on_vip(void *arg, const struct fleet_vip_view *vip)
+{
+    struct vip_reading *v = arg;
+    struct fleet_event event = {.type = FLEET_LOAD_VIP};
+
+    event.u.vip.stack = v->stack;
+    event.u.vip.service = v->service;
+    event.u.vip.network = vip->network;
+    event.u.vip.address = vip->address;
+    load(v->c, &event);
+}
+
+static void on_vips(void *arg, const struct store_kv *kv)
+{
+    struct reading *r = arg;
+    struct vip_reading v = {.c = r->c};
+
+    if (r->e->code < 0) {
+        return;
+    }
+    if (codec_store_parse_vips(kv->key, v.stack, v.service, r->e) < 0 ||
+        codec_store_read_vips(kv->value, kv->len, on_vip, &v, r->e) < 0) {
+        (void)err_wrap(r->e, "read %s from the store", kv->key);
+    }
+}
+
 /* In the order in which one names the other. */
 static const struct {
     const char *prefix;
@@ -255,7 +290,7 @@ static const struct {
 } tables[] = {
     {CODEC_STORE_NODES, on_node},     {CODEC_STORE_REVISIONS, on_revision},
     {CODEC_STORE_STACKS, on_stack},   {CODEC_STORE_BLOCKS, on_block},
-    {CODEC_STORE_VOLUMES, on_volume},
+    {CODEC_STORE_VOLUMES, on_volume}, {CODEC_STORE_VIPS, on_vips},
 };
 
 static int load_all(struct uv_controller *c, uint64_t revision, struct err *e)
@@ -265,9 +300,13 @@ static int load_all(struct uv_controller *c, uint64_t revision, struct err *e)
 
     c->fleet = fleet_create();
     c->docs = docs_create();
+    c->services = svctable_create();
     event.u.cluster.epoch = c->cluster.epoch;
     event.u.cluster.revision = revision;
     event.u.cluster.blocks_max = iprange_blocks(&c->range);
+    event.u.cluster.range = c->range.base;
+    event.u.cluster.range_prefix = c->range.prefix;
+    event.u.cluster.node_prefix = c->range.node_prefix;
     load(c, &event);
     for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
         int rc = store_list(c->store, tables[i].prefix, NULL, 0, tables[i].cb, &r, e);

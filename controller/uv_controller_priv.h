@@ -19,6 +19,11 @@ enum controller_state {
     CONTROLLER_CLOSING
 };
 
+struct uv_controller_name {
+    char stack[FLEET_NAME];
+    char service[FLEET_NAME];
+};
+
 struct uv_controller {
     uv_loop_t *loop;
     struct uv_controller_config config;
@@ -40,6 +45,10 @@ struct uv_controller {
 
     struct fleet_actions held; /* in order; what is done waits at `held_at` */
     unsigned held_at;
+    struct svctable *services;        /* what the nodes shall know; goes with the fleet */
+    bool services_complete;           /* every node has been heard of: it may be told to all */
+    struct uv_controller_name *stale; /* entries to be made anew */
+    unsigned n_stale, cap_stale;
     struct ring *ring;
     struct uv_sessions *sessions;
     struct uv_api *api;
@@ -86,6 +95,7 @@ void uv_controller_txn(struct uv_controller *c, const struct fleet_actions *acti
 /* Does what is held and durable. */
 void uv_controller_do(struct uv_controller *c);
 void uv_controller_do_routes(struct uv_controller *c);
+void uv_controller_do_services(struct uv_controller *c);
 
 /* uv_controller_link.c */
 int uv_controller_link(struct uv_controller *c, struct err *e);

@@ -179,6 +179,25 @@ static void put_node(struct uv_controller *c, struct store_txn *txn, const struc
     put(txn, key, &value);
 }
 
+static void put_vips(struct uv_controller *c, struct store_txn *txn, const struct fleet_action *a)
+{
+    struct fleet_vip_view list[SVC_NETWORKS_MAX];
+    auto_buf struct buf value = {0};
+    char key[CODEC_STORE_KEY];
+    unsigned n = 0;
+
+    codec_store_key_vips(a->stack, a->service, key);
+    while (n < SVC_NETWORKS_MAX && fleet_svc_vip_at(c->fleet, a->stack, a->service, n, &list[n])) {
+        n++;
+    }
+    if (n == 0) {
+        store_txn_del(txn, key);
+    } else {
+        codec_store_write_vips(list, n, &value);
+        put(txn, key, &value);
+    }
+}
+
 static void put_volume(struct uv_controller *c, struct store_txn *txn, const struct fleet_action *a)
 {
     struct fleet_volume_view v;
@@ -256,8 +275,9 @@ typedef void (*writer)(struct uv_controller *c, struct store_txn *txn,
                        const struct fleet_action *a);
 
 static const writer writers[] = {
-    [FLEET_PUT_STACK] = put_stack, [FLEET_DEL_STACK] = del_stack,   [FLEET_PUT_NODE] = put_node,
-    [FLEET_PUT_BLOCK] = put_block, [FLEET_PUT_VOLUME] = put_volume, [FLEET_DEL_VOLUME] = del_volume,
+    [FLEET_PUT_STACK] = put_stack,   [FLEET_DEL_STACK] = del_stack, [FLEET_PUT_NODE] = put_node,
+    [FLEET_PUT_BLOCK] = put_block,   [FLEET_PUT_VIPS] = put_vips,   [FLEET_PUT_VOLUME] = put_volume,
+    [FLEET_DEL_VOLUME] = del_volume,
 };
 
 void uv_controller_txn(struct uv_controller *c, const struct fleet_actions *actions)

@@ -16,6 +16,7 @@
 #include <uv.h>
 
 #include "common/codec_link.h"
+#include "common/svctable.h"
 #include "controller/core/fleet.h"
 
 #define UV_SESSION_SESSIONS_MAX 12000u /* with the nodes that have not said Hello yet */
@@ -71,6 +72,10 @@ struct uv_sessions_config {
     /* The document (encoded wherry.spec.Container) of a revision, borrowed until return to the
      * loop; NULL: not known (an orphan's: its node has it). */
     const void *(*revision)(void *arg, const uint8_t digest[FLEET_DIGEST], size_t *ret_len);
+    /* The service table as it is now; NULL: there is none. Not complete: what is missing in it may
+     * just not have been heard of, so nodes that hold one keep theirs. It lives as long as the
+     * sessions are not reset. */
+    const struct svctable *(*services)(void *arg, bool *ret_complete);
     void *arg;
 };
 
@@ -94,6 +99,9 @@ void uv_sessions_send(struct uv_sessions *s, struct id128 node_id, uint64_t revi
 
 /* The set of nodes, an underlay address or a block has changed: tells everybody all routes. */
 void uv_sessions_routes(struct uv_sessions *s);
+
+/* The service table has changed, or become complete. */
+void uv_sessions_services(struct uv_sessions *s);
 
 /* Ends every session with REFUSE_BUSY (the fleet is dropped and loaded again, a new epoch): agents
  * come again. `gone` is not called. */

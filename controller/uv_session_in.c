@@ -101,6 +101,7 @@ static void hello(struct session *se, const struct link_message *m)
     (void)snprintf(se->name, sizeof(se->name), "%s", h->facts.name);
     se->holds = h->assigned;
     se->holds_known = true;
+    se->services_held = h->services;
     uv_session_enter(se);
     facts_init(&f, &h->facts);
     events_of(se)->hello(arg_of(se), h->node_id, h->facts.name,

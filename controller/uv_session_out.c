@@ -189,7 +189,7 @@ void uv_session_next(struct session *se)
         beat(se, f);
     } else if (se->routes_due) {
         routes(se, f);
-    } else if (!request(se) && !stream(se)) {
-        (void)uv_session_assign(se, f);
+    } else if (!request(se) && !stream(se) && !uv_session_assign(se, f)) {
+        (void)uv_session_services(se);
     }
 }

@@ -76,6 +76,14 @@ struct session {
     uint8_t (*digests)[FLEET_DIGEST]; /* revisions it has been sent, sorted */
     unsigned n_digests, cap_digests;
 
+    /* the service table: see uv_session_services.c */
+    struct id128 services_held; /* sum, as Hello said it */
+    bool services_known;        /* what it has been told in this session counts */
+    bool services_whole;        /* between whole_begin and whole_end */
+    bool services_begin_due;
+    uint64_t services_begun; /* version when the whole was begun */
+    uint64_t services_told;  /* version */
+
     struct session_stream *streams;
     unsigned n_streams;
     struct session_request *requests; /* UV_SESSION_REQUESTS_MAX of them; NULL: none were made */
@@ -147,5 +155,10 @@ void uv_session_block(const struct uv_sessions *s, uint32_t block, char *ret, si
 /* Writes the next frame of a set or an increment. False: there is none to write now. */
 bool uv_session_assign(struct session *se, const struct fleet *fleet);
 void uv_session_list_finish(struct session_list *list);
+
+/* ---- uv_session_services.c ---- */
+
+/* Writes the next frame of the service table. False: there is none to write now. */
+bool uv_session_services(struct session *se);
 
 #endif

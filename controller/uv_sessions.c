@@ -288,6 +288,15 @@ void uv_sessions_routes(struct uv_sessions *s)
     }
 }
 
+void uv_sessions_services(struct uv_sessions *s)
+{
+    for (unsigned i = 0; i < s->n_nodes; i++) {
+        if (s->by_node[i]->state == SESSION_READY) {
+            uv_session_next(s->by_node[i]);
+        }
+    }
+}
+
 void uv_sessions_reset(struct uv_sessions *s, const char *reason)
 {
     while (s->n_nodes > 0) {

@@ -239,7 +239,8 @@ bool fleet_placement_find(const struct fleet *f, uint64_t incarnation,
                           struct fleet_placement_view *ret);
 
 /* The service as the nodes shall know it (common/svc.h): give it to free(). NULL: there is no such
- * service, or nothing of it is on a network. Virtual addresses are in it once they are durable. */
+ * service, or it is on no network and publishes nothing. Virtual addresses are in it once they are
+ * durable. */
 struct svc_entry *fleet_svc_entry(const struct fleet *f, const char *stack, const char *service);
 /* The i-th virtual address of a service, by network. False: it has no more. */
 bool fleet_svc_vip_at(const struct fleet *f, const char *stack, const char *service, unsigned i,
