@@ -13,7 +13,9 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "agent/net/attached.h"
 #include "agent/net/netconfig.h"
+#include "agent/net/netkeep.h"
 #include "agent/net/netports.h"
 #include "agent/net/nettable.h"
 #include "agent/net/overlay.h"
@@ -43,6 +45,8 @@ struct net {
     uint32_t n_addresses;
     uint32_t next; /* where the search for a free one begins: not what was given back last */
     struct overlay *overlay;
+    struct attached *attached;
+    struct netkeep *keep;
     struct nettable *table;
     unsigned (*all)(void *arg, struct netelems *ret);
     void *arg;
@@ -50,6 +54,7 @@ struct net {
     struct netelems ports; /* of net_publish, sorted */
     unsigned ports_max;    /* most backends of one of them */
     struct waiter *waiters;
+    unsigned live; /* parts that are not closed yet */
     void (*closed)(void *arg);
     void *closed_arg;
 };
@@ -129,9 +134,10 @@ int net_attach(struct net *net, struct net_id id, int netns_fd, uint32_t address
     rc = rtnl_veth_add(net->rtnl, &veth, e);
     FAILPOINT("agent.net.after_attach");
     if (rc < 0) {
-        (void)err_wrap(e, "network");
+        return err_wrap(e, "network");
     }
-    return rc;
+    attached_add(net->attached, id, name, address);
+    return 0;
 }
 
 int net_detach(struct net *net, struct net_id id, uint32_t address, struct err *e)
@@ -140,6 +146,7 @@ int net_detach(struct net *net, struct net_id id, uint32_t address, struct err *
     int rc;
 
     netconfig_link_name(net->suffix, id, name);
+    attached_remove(net->attached, name);
     rc = rtnl_link_del(net->rtnl, name, e);
     if (rc == 0 && rules_in_block(&net->rules, address)) {
         set_taken(net, address - net->rules.block, false);
@@ -154,7 +161,7 @@ struct names {
     unsigned cap;
 };
 
-static void on_name(void *arg, const char *name)
+static void on_name(void *arg, const struct rtnl_link *link)
 {
     struct names *names = arg;
 
@@ -162,7 +169,7 @@ static void on_name(void *arg, const char *name)
         names->cap = names->cap > 0 ? names->cap * 2 : 64;
         names->list = xrealloc(names->list, names->cap, sizeof(*names->list));
     }
-    (void)snprintf(names->list[names->n++], sizeof(*names->list), "%s", name);
+    (void)snprintf(names->list[names->n++], sizeof(*names->list), "%s", link->name);
 }
 
 static int by_name(const void *a, const void *b)
@@ -216,6 +223,9 @@ int net_adopt(struct net *net, const struct net_found *found, unsigned n, struct
 
         rc = one < 0 && rc == 0 ? err_say(e, one, "%s", why.text) : rc;
         netconfig_link_name(net->suffix, found[i].id, keep[i]);
+        if (one == 0) {
+            attached_add(net->attached, found[i].id, keep[i], found[i].address);
+        }
     }
     qsort(keep, n, sizeof(*keep), by_name);
     if (rc == 0) {
@@ -311,6 +321,13 @@ int net_spoofed(struct net *net, struct net_id id, uint64_t *ret_packets, struct
         *ret_packets = count.packets;
     }
     return rc;
+}
+
+/* ---- who is told ---- */
+
+void net_on_lost(struct net *net, void (*lost)(void *arg, struct net_id id), void *arg)
+{
+    netkeep_on_lost(net->keep, lost, arg);
 }
 
 /* ---- routes ---- */
@@ -426,6 +443,7 @@ static void net_free(struct net *net)
     netelems_finish(&net->ports);
     netelems_finish(&net->nodes);
     overlay_destroy(net->overlay);
+    attached_destroy(net->attached);
     free(net->taken);
     free(net->nft_program);
     free(net);
@@ -453,6 +471,7 @@ static struct net *make(const struct net_config *c)
     net->overlay = make_overlay(c);
     netconfig_table_name(c->suffix, net->rules.table, sizeof(net->rules.table));
     netconfig_link_prefix(c->suffix, net->rules.links);
+    net->attached = attached_create(net->rules.links);
     net->rules.range = c->range;
     net->rules.range_prefix = c->range_prefix;
     net->rules.block = c->block;
@@ -468,6 +487,14 @@ static struct net *make(const struct net_config *c)
     set_taken(net, 0, true);
     set_taken(net, net->n_addresses - 1, true);
     return net;
+}
+
+static int keep(struct net *net, struct uv_loop_s *loop, struct err *e)
+{
+    struct netkeep_config config = {
+        .loop = loop, .rtnl = net->rtnl, .overlay = net->overlay, .attached = net->attached};
+
+    return netkeep_create(&config, &net->keep, e);
 }
 
 static int bring_up(struct net *net, struct uv_loop_s *loop, struct err *e)
@@ -489,6 +516,9 @@ static int bring_up(struct net *net, struct uv_loop_s *loop, struct err *e)
         return rc;
     }
     rc = overlay_assert(net->overlay, net->rtnl, e);
+    if (rc == 0) {
+        rc = keep(net, loop, e);
+    }
     if (rc < 0) {
         nettable_close(net->table, false, NULL, NULL);
     }
@@ -518,13 +548,16 @@ int net_create(struct uv_loop_s *loop, const struct net_config *config, struct n
     return 0;
 }
 
-static void on_table_closed(void *arg)
+static void on_part_closed(void *arg)
 {
     struct net *net = arg;
     void (*closed)(void *arg) = net->closed;
     void *closed_arg = net->closed_arg;
     struct err e;
 
+    if (--net->live > 0) {
+        return;
+    }
     (void)err_say(&e, ECANCELED, "the network was closed");
     tell_waiters(net, UINT64_MAX, -ECANCELED, &e);
     net_free(net);
@@ -539,7 +572,9 @@ void net_close(struct net *net, bool remove, void (*closed)(void *arg), void *ar
         (void)remove_links(net, NULL, 0, NULL);
         overlay_remove(net->overlay, net->rtnl);
     }
-    nettable_close(net->table, remove, on_table_closed, net);
+    net->live = 2;
+    netkeep_close(net->keep, on_part_closed, net);
+    nettable_close(net->table, remove, on_part_closed, net);
 }
 
 unsigned net_restored(const struct net *net)

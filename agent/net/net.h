@@ -86,6 +86,13 @@ struct net_found {
 };
 int net_adopt(struct net *net, const struct net_found *found, unsigned n, struct err *e);
 
+/* Whom to tell (NULL: nobody) that the link of an attached container was removed by somebody else:
+ * its network is gone and comes back only with a new start of the container. Told once, from the
+ * loop, a moment after; it may also be that the container has just ended and is not detached yet.
+ * What else others take away from links, addresses, neighbours and routes, the network puts back
+ * by itself. */
+void net_on_lost(struct net *net, void (*lost)(void *arg, struct net_id id), void *arg);
+
 /* A published port and the containers of this node that serve it; each new connection goes to one
  * of them at random. It is reached by every address of the host, 127.0.0.1 too, or by one. */
 struct net_backend {

@@ -20,10 +20,12 @@ struct overlay {
     char device[IFNAMSIZ];
     bool known; /* who the other nodes are */
     uint32_t underlay;
+    uint32_t local; /* the same, or 0: it is none of this host's */
     struct net_route *nodes;
     unsigned n_nodes;
     struct net_way *ways; /* to each of them */
     unsigned n_ways;
+    unsigned device_index; /* as last asserted; 0: there is none */
 };
 
 /* The first error is the one that is told. */
@@ -82,14 +84,16 @@ static int find_ways(struct overlay *o, int fd, struct err *e)
 
 /* ---- the device ---- */
 
-/* An address that this host has not itself (it is translated on the way) is nothing to send by. */
-static uint32_t local_address(const struct overlay *o, int fd)
+/* An address that this host has not itself (it is translated on the way) is nothing to send by. One
+ * that it had comes back, or another is told. */
+static uint32_t local_address(struct overlay *o, int fd)
 {
     struct rtnl_way way;
 
-    return o->underlay != 0 && rtnl_way_to(fd, o->underlay, &way, NULL) == 0 && way.local
-               ? o->underlay
-               : 0;
+    if (o->local != o->underlay && rtnl_way_to(fd, o->underlay, &way, NULL) == 0) {
+        o->local = way.local ? o->underlay : 0;
+    }
+    return o->local;
 }
 
 static int make_peers(struct overlay *o, int fd, unsigned index, struct err *e)
@@ -208,12 +212,60 @@ int overlay_assert(struct overlay *o, int fd, struct err *e)
     rc = first(rc, one, &why, e);
     one = make_device(o, fd, &index, &why);
     rc = first(rc, one, &why, e);
+    o->device_index = index;
     FAILPOINT("agent.net.after_overlay_device");
     one = index != 0 ? make_peers(o, fd, index, &why) : 0;
     rc = first(rc, one, &why, e);
     FAILPOINT("agent.net.before_overlay_routes");
     one = make_routes(o, fd, index, &why);
     return first(rc, one, &why, e);
+}
+
+/* ---- changes ---- */
+
+static bool contains(uint32_t net, unsigned prefix, uint32_t address)
+{
+    return prefix == 0 || (net ^ address) >> (32 - prefix) == 0;
+}
+
+static bool is_way(const struct overlay *o, unsigned index)
+{
+    for (unsigned i = 0; i < o->n_ways; i++) {
+        if (o->ways[i].link_index == index) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A route of our own kind, or one that leads to a node, or to this one. */
+static bool route_matters(const struct overlay *o, const struct rtnlevent *event)
+{
+    if (event->metric == o->config.metric || contains(event->address, event->prefix, o->underlay)) {
+        return true;
+    }
+    for (unsigned i = 0; i < o->n_nodes; i++) {
+        if (contains(event->address, event->prefix, o->nodes[i].via)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool overlay_matters(const struct overlay *o, const struct rtnlevent *event)
+{
+    switch (event->kind) {
+    case RTNLEVENT_LINK:
+        return strcmp(event->name, o->device) == 0 || is_way(o, event->index);
+    case RTNLEVENT_ADDRESS:
+        return event->address == o->config.gateway || event->address == o->config.block ||
+               event->address == o->underlay;
+    case RTNLEVENT_NEIGHBOUR:
+        return o->device_index != 0 && event->index == o->device_index;
+    case RTNLEVENT_ROUTE:
+        return route_matters(o, event);
+    }
+    return false;
 }
 
 static void on_any_route(void *arg, const struct rtnl_route *route)

@@ -9,6 +9,7 @@
  * another process has made it. Blocking netlink calls. */
 
 #include "agent/net/net.h"
+#include "agent/net/rtnlevent.h"
 
 struct overlay;
 
@@ -31,6 +32,9 @@ void overlay_nodes(struct overlay *o, uint32_t underlay, const struct net_route 
 
 /* Makes the kernel so; `fd` is an rtnetlink socket. Tries all; the first error is returned. */
 int overlay_assert(struct overlay *o, int fd, struct err *e);
+
+/* Whether something of ours may have been changed, or a way to a node. */
+bool overlay_matters(const struct overlay *o, const struct rtnlevent *event);
 
 /* Removes all. */
 void overlay_remove(struct overlay *o, int fd);

@@ -104,27 +104,52 @@ static int make_link(int fd, const struct rtnl_veth *v, unsigned *ret_index, str
     return nlbatch_run(&m, fd, on_index, ret_index, e);
 }
 
-static int set_host_end(int fd, const struct rtnl_veth *v, unsigned index, struct err *e)
+/* `flags` say what becomes of a route that is there. */
+static void put_host_end(struct nlbatch *m, uint32_t address, unsigned index, uint16_t flags)
 {
-    struct nlmsghdr *h;
-    struct nlbatch m;
     uint8_t mac[6];
 
-    peer_mac(v->address, mac);
-    nlbatch_init(&m);
-    rtnlmsg_no_ipv6(&m, v->name);
-    h = rtnlmsg_up(&m, v->name, "bring the host's end up");
-    mnl_attr_put_strz(h, IFLA_IFALIAS, v->alias);
-    rtnlmsg_settings(h, /* localnet= */ true);
-    rtnlmsg_neighbour(&m, RTM_NEWNEIGH, index, v->address, mac);
-    rtnlmsg_way(&m, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL,
-                &(struct rtnlmsg_way){.dst = v->address,
+    peer_mac(address, mac);
+    rtnlmsg_neighbour(m, RTM_NEWNEIGH, index, address, mac);
+    rtnlmsg_way(m, RTM_NEWROUTE, flags,
+                &(struct rtnlmsg_way){.dst = address,
                                       .prefix = 32,
                                       .index = index,
                                       .type = RTN_UNICAST,
                                       .scope = RT_SCOPE_LINK,
                                       .protocol = RTNL_PROTOCOL});
+}
+
+static int set_host_end(int fd, const struct rtnl_veth *v, unsigned index, struct err *e)
+{
+    struct nlmsghdr *h;
+    struct nlbatch m;
+
+    nlbatch_init(&m);
+    rtnlmsg_no_ipv6(&m, v->name);
+    h = rtnlmsg_up(&m, v->name, "bring the host's end up");
+    mnl_attr_put_strz(h, IFLA_IFALIAS, v->alias);
+    rtnlmsg_settings(h, /* localnet= */ true);
+    put_host_end(&m, v->address, index, NLM_F_CREATE | NLM_F_EXCL);
     return nlbatch_run(&m, fd, NULL, NULL, e);
+}
+
+int rtnl_veth_hold(int fd, const char *name, unsigned index, uint32_t address, struct err *e)
+{
+    struct nlbatch m;
+
+    nlbatch_init(&m);
+    rtnlmsg_settings(rtnlmsg_up(&m, name, "bring the host's end up"), /* localnet= */ true);
+    put_host_end(&m, address, index, NLM_F_CREATE | NLM_F_REPLACE);
+    return nlbatch_run(&m, fd, NULL, NULL, e);
+}
+
+bool rtnl_veth_is_peer(const struct rtnl_neighbour *neighbour)
+{
+    uint8_t mac[6];
+
+    peer_mac(neighbour->address, mac);
+    return memcmp(mac, neighbour->mac, sizeof(mac)) == 0;
 }
 
 static int find_peer(int fd, unsigned *ret_index, struct err *e)
@@ -219,6 +244,23 @@ int rtnl_link_del(int fd, const char *name, struct err *e)
 
 /* ---- what is there ---- */
 
+static void read_link(void *arg, const struct nlmsghdr *answer)
+{
+    const struct ifinfomsg *link = mnl_nlmsg_get_payload(answer);
+    const struct nlattr *name = nlbatch_attr(answer, sizeof(*link), IFLA_IFNAME);
+    const struct nlattr *mtu = nlbatch_attr(answer, sizeof(*link), IFLA_MTU);
+    struct rtnl_link *ret = arg;
+
+    if (answer->nlmsg_type != RTM_NEWLINK) {
+        return;
+    }
+    *ret = (struct rtnl_link){.index = (unsigned)link->ifi_index,
+                              .mtu = mtu != NULL ? mnl_attr_get_u32(mtu) : 0,
+                              .up = (link->ifi_flags & IFF_UP) != 0,
+                              .shared = (link->ifi_flags & (IFF_NOARP | IFF_POINTOPOINT)) == 0};
+    (void)snprintf(ret->name, sizeof(ret->name), "%s", name != NULL ? mnl_attr_get_str(name) : "");
+}
+
 struct links {
     const char *prefix;
     rtnl_link_cb cb;
@@ -228,11 +270,11 @@ struct links {
 static void on_link(void *arg, const struct nlmsghdr *answer)
 {
     const struct links *l = arg;
-    const struct nlattr *attr = nlbatch_attr(answer, sizeof(struct ifinfomsg), IFLA_IFNAME);
-    const char *name = attr != NULL ? mnl_attr_get_str(attr) : "";
+    struct rtnl_link link = {0};
 
-    if (answer->nlmsg_type == RTM_NEWLINK && strncmp(name, l->prefix, strlen(l->prefix)) == 0) {
-        l->cb(l->arg, name);
+    read_link(&link, answer);
+    if (link.index != 0 && strncmp(link.name, l->prefix, strlen(l->prefix)) == 0) {
+        l->cb(l->arg, &link);
     }
 }
 
@@ -251,23 +293,6 @@ int rtnl_links(int fd, const char *prefix, rtnl_link_cb cb, void *arg, struct er
     return nlbatch_run(&m, fd, on_link, &l, e);
 }
 
-static void read_link(void *arg, const struct nlmsghdr *answer)
-{
-    const struct ifinfomsg *link = mnl_nlmsg_get_payload(answer);
-    const struct nlattr *name = nlbatch_attr(answer, sizeof(*link), IFLA_IFNAME);
-    const struct nlattr *mtu = nlbatch_attr(answer, sizeof(*link), IFLA_MTU);
-    struct rtnl_link *ret = arg;
-
-    if (answer->nlmsg_type != RTM_NEWLINK) {
-        return;
-    }
-    *ret = (struct rtnl_link){.index = (unsigned)link->ifi_index,
-                              .mtu = mtu != NULL ? mnl_attr_get_u32(mtu) : 0,
-                              .up = (link->ifi_flags & IFF_UP) != 0,
-                              .shared = (link->ifi_flags & (IFF_NOARP | IFF_POINTOPOINT)) == 0};
-    (void)snprintf(ret->name, sizeof(ret->name), "%s", name != NULL ? mnl_attr_get_str(name) : "");
-}
-
 int rtnl_link_get(int fd, unsigned index, struct rtnl_link *ret, struct err *e)
 {
     struct nlmsghdr *h;
@@ -277,6 +302,46 @@ int rtnl_link_get(int fd, unsigned index, struct rtnl_link *ret, struct err *e)
     h = rtnlmsg_link(&m, RTM_GETLINK, 0, "find the link");
     ((struct ifinfomsg *)mnl_nlmsg_get_payload(h))->ifi_index = (int)index;
     return nlbatch_run(&m, fd, read_link, ret, e);
+}
+
+/* ---- neighbours ---- */
+
+struct neighbours {
+    unsigned char family;
+    rtnl_neighbour_cb cb;
+    void *arg;
+};
+
+static void on_neighbour(void *arg, const struct nlmsghdr *answer)
+{
+    const struct neighbours *l = arg;
+    const struct ndmsg *nd = mnl_nlmsg_get_payload(answer);
+    const struct nlattr *mac = nlbatch_attr(answer, sizeof(*nd), NDA_LLADDR);
+    const struct nlattr *dst = nlbatch_attr(answer, sizeof(*nd), NDA_DST);
+    struct rtnl_neighbour neighbour = {.index = (unsigned)nd->ndm_ifindex};
+
+    if (answer->nlmsg_type != RTM_NEWNEIGH || nd->ndm_family != l->family ||
+        (nd->ndm_state & NUD_PERMANENT) == 0 || mac == NULL || mnl_attr_get_payload_len(mac) != 6 ||
+        dst == NULL || mnl_attr_get_payload_len(dst) != 4) {
+        return;
+    }
+    neighbour.address = ntohl(mnl_attr_get_u32(dst));
+    memcpy(neighbour.mac, mnl_attr_get_payload(mac), sizeof(neighbour.mac));
+    l->cb(l->arg, &neighbour);
+}
+
+int rtnl_neighbours(int fd, unsigned char family, rtnl_neighbour_cb cb, void *arg, struct err *e)
+{
+    struct neighbours l = {.family = family, .cb = cb, .arg = arg};
+    struct ndmsg *nd;
+    struct nlbatch m;
+
+    nlbatch_init(&m);
+    (void)nlbatch_begin(&m, RTM_GETNEIGH, NLM_F_DUMP,
+                        family == AF_INET ? "list the neighbours" : "list the forwarding entries");
+    nd = nlbatch_header(&m, sizeof(*nd));
+    nd->ndm_family = family;
+    return nlbatch_run(&m, fd, on_neighbour, &l, e);
 }
 
 /* ---- addresses of the host ---- */

@@ -33,12 +33,23 @@ struct rtnl_veth {
  * or nothing. -EEXIST: there is a link of that name. */
 int rtnl_veth_add(int fd, const struct rtnl_veth *veth, struct err *e);
 
+/* Puts back what somebody has taken from the host's end: up, route and neighbour. */
+int rtnl_veth_hold(int fd, const char *name, unsigned index, uint32_t address, struct err *e);
+
+/* Permanent entries of one table: IPv4 neighbours (AF_INET) or forwarding entries (AF_BRIDGE). */
+struct rtnl_neighbour {
+    unsigned index; /* of the link */
+    uint32_t address;
+    uint8_t mac[6];
+};
+typedef void (*rtnl_neighbour_cb)(void *arg, const struct rtnl_neighbour *neighbour);
+int rtnl_neighbours(int fd, unsigned char family, rtnl_neighbour_cb cb, void *arg, struct err *e);
+
+/* Whether it is what a veth's host end has for the container. */
+bool rtnl_veth_is_peer(const struct rtnl_neighbour *neighbour);
+
 /* Returns 0 too when there is none. */
 int rtnl_link_del(int fd, const char *name, struct err *e);
-
-/* Calls back for each veth whose name begins with `prefix`; do not change links from inside. */
-typedef void (*rtnl_link_cb)(void *arg, const char *name);
-int rtnl_links(int fd, const char *prefix, rtnl_link_cb cb, void *arg, struct err *e);
 
 /* What there is to know of a link. */
 struct rtnl_link {
@@ -48,6 +59,10 @@ struct rtnl_link {
     bool up;
     bool shared; /* others are on it, found by their addresses: no tunnel */
 };
+
+/* Calls back for each veth whose name begins with `prefix`; do not change links from inside. */
+typedef void (*rtnl_link_cb)(void *arg, const struct rtnl_link *link);
+int rtnl_links(int fd, const char *prefix, rtnl_link_cb cb, void *arg, struct err *e);
 
 /* -ENODEV: there is none of that index. */
 int rtnl_link_get(int fd, unsigned index, struct rtnl_link *ret, struct err *e);

@@ -199,46 +199,19 @@ struct entries {
     unsigned cap;
 };
 
-static bool is_ours(const struct entries *l, const struct nlmsghdr *answer)
-{
-    const struct ndmsg *nd = mnl_nlmsg_get_payload(answer);
-
-    return answer->nlmsg_type == RTM_NEWNEIGH && nd->ndm_ifindex == (int)l->index &&
-           (l->neighbours ? nd->ndm_family == AF_INET && (nd->ndm_state & NUD_PERMANENT) != 0
-                          : nd->ndm_family == AF_BRIDGE);
-}
-
-static void on_entry(void *arg, const struct nlmsghdr *answer)
+static void on_neighbour(void *arg, const struct rtnl_neighbour *neighbour)
 {
     struct entries *l = arg;
-    const struct nlattr *mac = nlbatch_attr(answer, sizeof(struct ndmsg), NDA_LLADDR);
-    const struct nlattr *dst = nlbatch_attr(answer, sizeof(struct ndmsg), NDA_DST);
-    struct entry *to;
 
-    if (!is_ours(l, answer) || mac == NULL || mnl_attr_get_payload_len(mac) != 6 || dst == NULL ||
-        mnl_attr_get_payload_len(dst) != 4) {
+    if (neighbour->index != l->index) {
         return;
     }
     if (l->n == l->cap) {
         l->cap = l->cap > 0 ? l->cap * 2 : 64;
         l->list = xrealloc(l->list, l->cap, sizeof(*l->list));
     }
-    to = &l->list[l->n++];
-    memcpy(to->mac, mnl_attr_get_payload(mac), 6);
-    to->address = ntohl(mnl_attr_get_u32(dst));
-}
-
-static int list_entries(int fd, struct entries *l, struct err *e)
-{
-    struct ndmsg *nd;
-    struct nlbatch m;
-
-    nlbatch_init(&m);
-    (void)nlbatch_begin(&m, RTM_GETNEIGH, NLM_F_DUMP,
-                        l->neighbours ? "list the neighbours" : "list the forwarding entries");
-    nd = nlbatch_header(&m, sizeof(*nd));
-    nd->ndm_family = l->neighbours ? AF_INET : AF_BRIDGE;
-    return nlbatch_run(&m, fd, on_entry, l, e);
+    l->list[l->n].address = neighbour->address;
+    memcpy(l->list[l->n++].mac, neighbour->mac, sizeof(neighbour->mac));
 }
 
 static void put_forward(struct nlbatch *m, uint16_t type, unsigned index, const struct entry *f)
@@ -305,7 +278,7 @@ static bool is_stray(const struct entries *have, struct entry x, const struct en
 static int make_entries(int fd, struct entries *have, struct entry *want, unsigned n, struct err *e)
 {
     struct err why;
-    int rc = list_entries(fd, have, e);
+    int rc = rtnl_neighbours(fd, have->neighbours ? AF_INET : AF_BRIDGE, on_neighbour, have, e);
 
     if (n > 0) {
         qsort(want, n, sizeof(*want), by_entry);

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/net/attached.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/net/rtnl.h"
+
+/* `seen` and the rest belong to one assertion. */
+struct entry {
+    char name[IFNAMSIZ];
+    struct net_id id;
+    uint32_t address;
+    bool told;
+    uint64_t missing_ms; /* since when; 0: it is there */
+    unsigned index;      /* 0: there is no such link */
+    bool up;
+    bool route;
+    bool neighbour;
+};
+
+struct attached {
+    char links[IFNAMSIZ];
+    struct entry *list; /* by name */
+    unsigned n;
+    unsigned cap;
+};
+
+struct attached *attached_create(const char *links)
+{
+    struct attached *a = xcalloc(1, sizeof(*a));
+
+    (void)snprintf(a->links, sizeof(a->links), "%s", links);
+    return a;
+}
+
+void attached_destroy(struct attached *a)
+{
+    if (a != NULL) {
+        free(a->list);
+        free(a);
+    }
+}
+
+/* Where it is, or should be. */
+static unsigned place_of(const struct attached *a, const char *name)
+{
+    unsigned low = 0;
+    unsigned high = a->n;
+
+    while (low < high) {
+        unsigned mid = low + (high - low) / 2;
+
+        if (strcmp(a->list[mid].name, name) < 0) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low;
+}
+
+static struct entry *find(const struct attached *a, const char *name)
+{
+    unsigned at = place_of(a, name);
+
+    return at < a->n && strcmp(a->list[at].name, name) == 0 ? &a->list[at] : NULL;
+}
+
+void attached_add(struct attached *a, struct net_id id, const char *name, uint32_t address)
+{
+    unsigned at = place_of(a, name);
+
+    if (find(a, name) == NULL) {
+        if (a->n == a->cap) {
+            a->cap = a->cap > 0 ? a->cap * 2 : 64;
+            a->list = xrealloc(a->list, a->cap, sizeof(*a->list));
+        }
+        memmove(&a->list[at + 1], &a->list[at], (a->n - at) * sizeof(*a->list));
+        a->n++;
+    }
+    a->list[at] = (struct entry){.id = id, .address = address};
+    (void)snprintf(a->list[at].name, sizeof(a->list[at].name), "%s", name);
+}
+
+void attached_remove(struct attached *a, const char *name)
+{
+    struct entry *x = find(a, name);
+
+    if (x != NULL) {
+        a->n--;
+        memmove(x, x + 1, (size_t)(&a->list[a->n] - x) * sizeof(*x));
+    }
+}
+
+/* ---- changes ---- */
+
+static bool has_address(const struct attached *a, uint32_t address)
+{
+    for (unsigned i = 0; i < a->n; i++) {
+        if (a->list[i].address == address) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A link that goes down loses its routes and neighbours without a word about them. */
+bool attached_matters(const struct attached *a, const struct rtnlevent *event)
+{
+    switch (event->kind) {
+    case RTNLEVENT_LINK:
+        return (event->removed || event->down) && find(a, event->name) != NULL;
+    case RTNLEVENT_ROUTE:
+        return event->prefix == 32 && has_address(a, event->address);
+    case RTNLEVENT_NEIGHBOUR:
+        return has_address(a, event->address);
+    case RTNLEVENT_ADDRESS:
+        return false;
+    }
+    return false;
+}
+
+/* ---- what is there ---- */
+
+/* All entries, by address: for what knows no name. */
+struct by_address {
+    struct entry **list;
+    unsigned n;
+};
+
+static int compare(const void *l, const void *r)
+{
+    const struct entry *a = *(struct entry *const *)l;
+    const struct entry *b = *(struct entry *const *)r;
+
+    return (a->address > b->address) - (a->address < b->address);
+}
+
+static struct by_address sort(struct attached *a)
+{
+    struct by_address by = {.list = xcalloc(a->n + 1, sizeof(struct entry *)), .n = a->n};
+
+    for (unsigned i = 0; i < a->n; i++) {
+        by.list[i] = &a->list[i];
+    }
+    qsort(by.list, by.n, sizeof(*by.list), compare);
+    return by;
+}
+
+static struct entry *lookup(const struct by_address *by, uint32_t address)
+{
+    struct entry wanted = {.address = address};
+    struct entry *key = &wanted;
+    struct entry **at =
+        by->n > 0 ? bsearch(&key, by->list, by->n, sizeof(*by->list), compare) : NULL;
+
+    return at != NULL ? *at : NULL;
+}
+
+static void on_link(void *arg, const struct rtnl_link *link)
+{
+    struct entry *x = find(arg, link->name);
+
+    if (x != NULL) {
+        x->index = link->index;
+        x->up = link->up;
+    }
+}
+
+static void on_route(void *arg, const struct rtnl_route *route)
+{
+    struct entry *x = route->prefix == 32 && route->metric == 0 ? lookup(arg, route->dst) : NULL;
+
+    if (x != NULL) {
+        x->route |= route->index == x->index && route->via == 0;
+    }
+}
+
+static void on_neighbour(void *arg, const struct rtnl_neighbour *neighbour)
+{
+    struct entry *x = lookup(arg, neighbour->address);
+
+    if (x != NULL) {
+        x->neighbour |= neighbour->index == x->index && rtnl_veth_is_peer(neighbour);
+    }
+}
+
+static int look(struct attached *a, int fd, struct err *e)
+{
+    struct by_address by;
+    int rc;
+
+    for (unsigned i = 0; i < a->n; i++) {
+        a->list[i].index = 0;
+        a->list[i].route = false;
+        a->list[i].neighbour = false;
+    }
+    rc = rtnl_links(fd, a->links, on_link, a, e);
+    if (rc < 0) {
+        return rc;
+    }
+    by = sort(a);
+    rc = rtnl_routes(fd, /* metric= */ 0, on_route, &by, e);
+    if (rc == 0) {
+        rc = rtnl_neighbours(fd, AF_INET, on_neighbour, &by, e);
+    }
+    free(by.list);
+    return rc;
+}
+
+/* ---- for the owner ---- */
+
+int attached_assert(struct attached *a, int fd, unsigned *ret_restored, bool *ret_missing,
+                    struct err *e)
+{
+    int rc = a->n > 0 ? look(a, fd, e) : 0;
+    bool looked = rc == 0;
+    struct err why;
+
+    *ret_restored = 0;
+    *ret_missing = false;
+    for (unsigned i = 0; i < a->n && looked; i++) {
+        const struct entry *x = &a->list[i];
+        int one;
+
+        *ret_missing |= x->index == 0 && !x->told;
+        if (x->index == 0 || (x->up && x->route && x->neighbour)) {
+            continue;
+        }
+        one = rtnl_veth_hold(fd, x->name, x->index, x->address, &why);
+        *ret_restored += one == 0;
+        if (one < 0 && rc == 0) {
+            rc = err_say(e, one, "%s: %s", x->name, why.text);
+        }
+    }
+    return rc;
+}
+
+void attached_tell_lost(struct attached *a, uint64_t now_ms, unsigned apart_ms,
+                        attached_lost_cb lost, void *arg)
+{
+    for (unsigned i = 0; i < a->n; i++) {
+        struct entry *x = &a->list[i];
+
+        if (x->index != 0 || x->told) {
+            x->missing_ms = 0;
+        } else if (x->missing_ms == 0) {
+            x->missing_ms = now_ms;
+        } else if (now_ms >= x->missing_ms + apart_ms) {
+            x->told = true;
+            lost(arg, x->id);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/net/rtnlevent.h"
+
+#include <arpa/inet.h>
+#include <linux/if_addr.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "agent/net/nlbatch.h"
+
+static uint32_t number(const struct nlmsghdr *h, size_t header, uint16_t type)
+{
+    const struct nlattr *attr = nlbatch_attr(h, header, type);
+
+    return attr != NULL && mnl_attr_get_payload_len(attr) == 4 ? mnl_attr_get_u32(attr) : 0;
+}
+
+/* `ifi_change` has the flags that changed; all of them for a link that was just made. */
+static bool read_link(const struct nlmsghdr *h, struct rtnlevent *ret)
+{
+    const struct ifinfomsg *link = mnl_nlmsg_get_payload(h);
+    const struct nlattr *name = nlbatch_attr(h, sizeof(*link), IFLA_IFNAME);
+
+    if (link->ifi_family != AF_UNSPEC || name == NULL) {
+        return false; /* a bridge's view of a port, for one */
+    }
+    ret->index = (unsigned)link->ifi_index;
+    (void)snprintf(ret->name, sizeof(ret->name), "%.*s", (int)mnl_attr_get_payload_len(name),
+                   (const char *)mnl_attr_get_payload(name));
+    ret->made = link->ifi_change == ~0u;
+    ret->down = !ret->made && (link->ifi_change & IFF_UP) != 0 && (link->ifi_flags & IFF_UP) == 0;
+    return true;
+}
+
+static bool read_address(const struct nlmsghdr *h, struct rtnlevent *ret)
+{
+    const struct ifaddrmsg *a = mnl_nlmsg_get_payload(h);
+
+    ret->index = a->ifa_index;
+    ret->address = ntohl(number(h, sizeof(*a), IFA_LOCAL));
+    return a->ifa_family == AF_INET;
+}
+
+static bool read_neighbour(const struct nlmsghdr *h, struct rtnlevent *ret)
+{
+    const struct ndmsg *nd = mnl_nlmsg_get_payload(h);
+
+    ret->index = (unsigned)nd->ndm_ifindex;
+    ret->address = ntohl(number(h, sizeof(*nd), NDA_DST));
+    return nd->ndm_family == AF_INET || nd->ndm_family == AF_BRIDGE;
+}
+
+static bool read_route(const struct nlmsghdr *h, struct rtnlevent *ret)
+{
+    const struct rtmsg *r = mnl_nlmsg_get_payload(h);
+
+    ret->address = ntohl(number(h, sizeof(*r), RTA_DST));
+    ret->prefix = r->rtm_dst_len;
+    ret->metric = number(h, sizeof(*r), RTA_PRIORITY);
+    ret->index = number(h, sizeof(*r), RTA_OIF);
+    return r->rtm_family == AF_INET && (r->rtm_flags & RTM_F_CLONED) == 0 && ret->prefix <= 32;
+}
+
+/* By type of message. */
+static const struct {
+    uint16_t type;
+    enum rtnlevent_kind kind;
+    bool removed;
+    size_t header;
+    bool (*read)(const struct nlmsghdr *h, struct rtnlevent *ret);
+} types[] = {
+    {RTM_NEWLINK, RTNLEVENT_LINK, false, sizeof(struct ifinfomsg), read_link},
+    {RTM_DELLINK, RTNLEVENT_LINK, true, sizeof(struct ifinfomsg), read_link},
+    {RTM_NEWADDR, RTNLEVENT_ADDRESS, false, sizeof(struct ifaddrmsg), read_address},
+    {RTM_DELADDR, RTNLEVENT_ADDRESS, true, sizeof(struct ifaddrmsg), read_address},
+    {RTM_NEWNEIGH, RTNLEVENT_NEIGHBOUR, false, sizeof(struct ndmsg), read_neighbour},
+    {RTM_DELNEIGH, RTNLEVENT_NEIGHBOUR, true, sizeof(struct ndmsg), read_neighbour},
+    {RTM_NEWROUTE, RTNLEVENT_ROUTE, false, sizeof(struct rtmsg), read_route},
+    {RTM_DELROUTE, RTNLEVENT_ROUTE, true, sizeof(struct rtmsg), read_route},
+};
+
+bool rtnlevent_read(const struct nlmsghdr *h, struct rtnlevent *ret)
+{
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        if (h->nlmsg_type == types[i].type) {
+            *ret = (struct rtnlevent){
+                .kind = types[i].kind, .removed = types[i].removed, .port = h->nlmsg_pid};
+            return mnl_nlmsg_get_payload_len(h) >= types[i].header && types[i].read(h, ret);
+        }
+    }
+    return false;
+}
