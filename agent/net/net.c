@@ -347,14 +347,32 @@ static void add_node(struct netelems *l, const struct net_route *r)
     }
 }
 
+static void list_nodes(const struct net_route *routes, unsigned n, struct netelems *ret)
+{
+    for (unsigned i = 0; i < n; i++) {
+        add_node(ret, &routes[i]);
+    }
+}
+
 static int keep_nodes(struct net *net, const struct net_route *routes, unsigned n, struct err *e)
 {
     struct netelems want = {0};
 
-    for (unsigned i = 0; i < n; i++) {
-        add_node(&want, &routes[i]);
-    }
+    list_nodes(routes, n, &want);
     return replace(net, &net->nodes, &want, 0, e);
+}
+
+/* Those that an earlier agent knew, so that the table has them from the first moment. */
+static int recall_nodes(struct net *net, struct err *e)
+{
+    int rc = overlay_recall(net->overlay, net->rtnl, e);
+    const struct net_route *nodes;
+    unsigned n;
+
+    nodes = overlay_known(net->overlay, &n);
+    list_nodes(nodes, n, &net->nodes);
+    netelems_sort(&net->nodes);
+    return rc;
 }
 
 int net_routes(struct net *net, uint32_t underlay, const struct net_route *routes, unsigned n,
@@ -509,6 +527,9 @@ static int bring_up(struct net *net, struct uv_loop_s *loop, struct err *e)
 
     net->rtnl = rtnl_open(e);
     rc = net->rtnl < 0 ? net->rtnl : switch_forwarding_on(e);
+    if (rc == 0) {
+        rc = recall_nodes(net, e);
+    }
     if (rc == 0) {
         rc = nettable_create(&config, &net->table, e);
     }

@@ -145,7 +145,7 @@ int net_spoofed(struct net *net, struct net_id id, uint64_t *ret_packets, struct
  * those on one of the host's links, through VXLAN to the others. Differences only; what is ours
  * and no longer named is removed. `underlay` is this node's own address as the others have it
  * (0: not known). Tries all; the first error is returned, -EMSGSIZE for a link whose MTU is too
- * small. Before the first call what an earlier agent has made stays. */
+ * small. Before the first call the nodes that an earlier agent knew stay. */
 struct net_route {
     uint32_t block;
     unsigned block_prefix;

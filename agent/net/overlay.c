@@ -188,6 +188,65 @@ void overlay_nodes(struct overlay *o, uint32_t underlay, const struct net_route 
     }
 }
 
+/* Routes as they were found, and the peers by which those through VXLAN are told. */
+struct recall {
+    const struct vxlan_peer *peers;
+    unsigned n_peers;
+    struct net_route *list;
+    unsigned n;
+    unsigned cap;
+};
+
+static uint32_t underlay_of(const struct recall *r, uint32_t block)
+{
+    for (unsigned i = 0; i < r->n_peers; i++) {
+        if (r->peers[i].address == block) {
+            return r->peers[i].underlay;
+        }
+    }
+    return 0;
+}
+
+static void on_recalled(void *arg, const struct rtnl_route *route)
+{
+    struct recall *r = arg;
+    uint32_t via = route->onlink ? underlay_of(r, route->dst) : route->via;
+
+    if (via == 0 || r->n == NET_ROUTES_MAX) {
+        return;
+    }
+    if (r->n == r->cap) {
+        r->cap = r->cap > 0 ? r->cap * 2 : 64;
+        r->list = xrealloc(r->list, r->cap, sizeof(*r->list));
+    }
+    r->list[r->n++] =
+        (struct net_route){.block = route->dst, .block_prefix = route->prefix, .via = via};
+}
+
+int overlay_recall(struct overlay *o, int fd, struct err *e)
+{
+    auto_free struct vxlan_peer *peers = NULL;
+    struct recall r = {0};
+    uint32_t local = 0;
+    int rc = vxlan_recall(fd, o->device, &peers, &r.n_peers, &local, e);
+
+    r.peers = peers;
+    if (rc == 0) {
+        rc = rtnl_routes(fd, o->config.metric, on_recalled, &r, e);
+    }
+    if (rc == 0 && r.n > 0) {
+        overlay_nodes(o, local, r.list, r.n);
+    }
+    free(r.list);
+    return rc;
+}
+
+const struct net_route *overlay_known(const struct overlay *o, unsigned *ret_n)
+{
+    *ret_n = o->n_nodes;
+    return o->nodes;
+}
+
 static int assert_addresses(struct overlay *o, int fd, struct err *e)
 {
     int rc = rtnl_host_address_set(fd, o->config.gateway, e);

@@ -30,6 +30,13 @@ void overlay_destroy(struct overlay *o); /* accepts NULL */
  * known). Copies. Until the first call nobody knows, and what is there stays. */
 void overlay_nodes(struct overlay *o, uint32_t underlay, const struct net_route *nodes, unsigned n);
 
+/* What the kernel has from an earlier process becomes what is known, if it has anything: so a
+ * restart is not felt before the controller is heard. */
+int overlay_recall(struct overlay *o, int fd, struct err *e);
+
+/* The other nodes; borrowed until they change. */
+const struct net_route *overlay_known(const struct overlay *o, unsigned *ret_n);
+
 /* Makes the kernel so; `fd` is an rtnetlink socket. Tries all; the first error is returned. */
 int overlay_assert(struct overlay *o, int fd, struct err *e);
 

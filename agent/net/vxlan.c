@@ -34,6 +34,7 @@ struct found {
     bool same;
     bool up;
     unsigned mtu;
+    uint32_t local;
 };
 
 static bool has_u32(const struct nlattr *nest, uint16_t type, uint32_t value)
@@ -67,34 +68,42 @@ static bool has_mac(const struct nlattr *attr, uint32_t address)
            memcmp(mnl_attr_get_payload(attr), mac, sizeof(mac)) == 0;
 }
 
-static bool is_same(const struct vxlan *v, const struct nlmsghdr *answer)
+static bool is_same(const struct vxlan *v, const struct nlmsghdr *answer, const struct nlattr *data)
 {
-    size_t header = sizeof(struct ifinfomsg);
-    const struct nlattr *info = nlbatch_attr(answer, header, IFLA_LINKINFO);
-    const struct nlattr *kind = nlbatch_inside(info, IFLA_INFO_KIND);
-    const struct nlattr *data = nlbatch_inside(info, IFLA_INFO_DATA);
-
-    return kind != NULL && strcmp(mnl_attr_get_str(kind), "vxlan") == 0 &&
-           has_u32(data, IFLA_VXLAN_ID, v->vni) &&
+    return has_u32(data, IFLA_VXLAN_ID, v->vni) &&
            has_u32(data, IFLA_VXLAN_LOCAL, htonl(v->local)) &&
            has_u16(data, IFLA_VXLAN_PORT, htons(VXLAN_PORT)) &&
            has_u8(data, IFLA_VXLAN_LEARNING, 0) && has_u8(data, IFLA_VXLAN_COLLECT_METADATA, 0) &&
-           has_mac(nlbatch_attr(answer, header, IFLA_ADDRESS), v->address);
+           has_mac(nlbatch_attr(answer, sizeof(struct ifinfomsg), IFLA_ADDRESS), v->address);
+}
+
+static const struct nlattr *vxlan_data(const struct nlmsghdr *answer)
+{
+    const struct nlattr *info = nlbatch_attr(answer, sizeof(struct ifinfomsg), IFLA_LINKINFO);
+    const struct nlattr *kind = nlbatch_inside(info, IFLA_INFO_KIND);
+
+    return kind != NULL && strcmp(mnl_attr_get_str(kind), "vxlan") == 0
+               ? nlbatch_inside(info, IFLA_INFO_DATA)
+               : NULL;
 }
 
 static void on_found(void *arg, const struct nlmsghdr *answer)
 {
     const struct ifinfomsg *link = mnl_nlmsg_get_payload(answer);
     const struct nlattr *mtu = nlbatch_attr(answer, sizeof(*link), IFLA_MTU);
+    const struct nlattr *data = vxlan_data(answer);
+    const struct nlattr *local = nlbatch_inside(data, IFLA_VXLAN_LOCAL);
     struct found *f = arg;
 
     if (answer->nlmsg_type != RTM_NEWLINK) {
         return;
     }
     f->index = (unsigned)link->ifi_index;
-    f->same = is_same(f->want, answer);
+    f->same = data != NULL && is_same(f->want, answer, data);
     f->up = (link->ifi_flags & IFF_UP) != 0;
     f->mtu = mtu != NULL ? mnl_attr_get_u32(mtu) : 0;
+    f->local =
+        local != NULL && mnl_attr_get_payload_len(local) == 4 ? ntohl(mnl_attr_get_u32(local)) : 0;
 }
 
 static int find(int fd, const struct vxlan *v, struct found *ret, struct err *e)
@@ -322,5 +331,44 @@ int vxlan_peers(int fd, unsigned index, const struct vxlan_peer *want, unsigned 
         rc = one < 0 && rc == 0 ? err_say(e, one, "%s", why.text) : rc;
     }
     free(list);
+    return rc;
+}
+
+/* Forwarding entries whose MAC is of our making. */
+static void take_peers(const struct entries *have, struct vxlan_peer **ret, unsigned *ret_n)
+{
+    struct vxlan_peer *list = xcalloc(have->n + 1, sizeof(*list));
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < have->n; i++) {
+        const struct entry *x = &have->list[i];
+        uint32_t be;
+
+        memcpy(&be, x->mac + 2, sizeof(be));
+        if (x->mac[0] == 0x02 && x->mac[1] == 'v') {
+            list[n++] = (struct vxlan_peer){.address = ntohl(be), .underlay = x->address};
+        }
+    }
+    *ret = list;
+    *ret_n = n;
+}
+
+int vxlan_recall(int fd, const char *name, struct vxlan_peer **ret, unsigned *ret_n,
+                 uint32_t *ret_local, struct err *e)
+{
+    struct vxlan any = {.name = name};
+    struct entries have = {0};
+    struct found is;
+    int rc = find(fd, &any, &is, e);
+
+    have.index = is.index;
+    if (rc == 0 && is.index != 0) {
+        rc = rtnl_neighbours(fd, AF_BRIDGE, on_neighbour, &have, e);
+    }
+    if (rc == 0) {
+        take_peers(&have, ret, ret_n);
+        *ret_local = is.local;
+    }
+    free(have.list);
     return rc;
 }

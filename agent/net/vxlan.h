@@ -36,4 +36,9 @@ struct vxlan_peer {
  * error is returned. */
 int vxlan_peers(int fd, unsigned index, const struct vxlan_peer *want, unsigned n, struct err *e);
 
+/* What is there from an earlier process: its peers (gives a list) and the address it sends by; 0
+ * peers where there is no such device. */
+int vxlan_recall(int fd, const char *name, struct vxlan_peer **ret, unsigned *ret_n,
+                 uint32_t *ret_local, struct err *e);
+
 #endif

@@ -263,11 +263,31 @@ START_TEST(a_new_agent_takes_what_is_there)
 {
     static char before[32768];
     static char after[32768];
+    const struct net_route *nodes;
+    struct err e = {0};
+    unsigned n;
 
     snapshot(A, before, sizeof(before));
     overlay_destroy(overlays[A]);
     overlays[A] = make_overlay(A);
-    assert_overlay(A); /* nobody has told the nodes yet */
+    assert_overlay(A); /* nobody knows the nodes yet */
+    snapshot(A, after, sizeof(after));
+    ck_assert_str_eq(before, after);
+    ck_assert_msg(overlay_recall(overlays[A], hosts[A].rtnl, &e) == 0, "%s", e.text);
+    nodes = overlay_known(overlays[A], &n);
+    ck_assert_uint_eq(n, 2);
+    for (unsigned i = 0; i < n; i++) {
+        enum hosts_case h = nodes[i].block == hosts[B].block ? B : C;
+
+        ck_assert_uint_eq(nodes[i].block, hosts[h].block);
+        ck_assert_uint_eq(nodes[i].block_prefix, 22);
+        ck_assert_uint_eq(nodes[i].via, hosts[h].underlay);
+    }
+    assert_overlay(A);
+    snapshot(A, after, sizeof(after));
+    ck_assert_str_eq(before, after);
+    must(hosts[A].ns, "ip link del whtestx");
+    assert_overlay(A);
     snapshot(A, after, sizeof(after));
     ck_assert_str_eq(before, after);
     tell_nodes(A);
