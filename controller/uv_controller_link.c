@@ -141,6 +141,7 @@ static void on_world(void *arg, struct api_world *ret)
 
     *ret = (struct api_world){.fleet = c->fleet,
                               .docs = c->docs,
+                              .services = c->services,
                               .cluster_id = c->cluster.id,
                               .range_text = c->cluster.range,
                               .range = c->range,

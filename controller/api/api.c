@@ -29,6 +29,8 @@ static const struct row {
     {"POST", "/v1/nodes/*/lost", "", 0, true, api_change_lost},
     {"GET", "/v1/volumes", "", 0, true, api_read_volumes},
     {"DELETE", "/v1/volumes/*", "", 0, true, api_change_forget},
+    {"GET", "/v1/networks", "", 0, true, api_read_networks},
+    {"GET", "/v1/networks/*", "", 0, true, api_read_network},
     {"GET", "/v1/stacks/*", "", 0, true, api_read_inspect},
     {"GET", "/v1/stacks/*/*", "", 0, true, api_read_inspect},
     {"POST", "/v1/stacks/*", "prune", DOC_SPEC_MAX, true, api_change_apply},

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/buf.h"
+#include "common/svctable.h"
 #include "controller/codec_want.h"
 #include "controller/docs.h"
 #include "controller/iprange.h"
@@ -18,6 +19,7 @@
 struct api_world {
     const struct fleet *fleet; /* NULL: it is being loaded */
     const struct docs *docs;
+    const struct svctable *services; /* as the nodes know them */
     struct id128 cluster_id;
     const char *range_text;
     struct iprange range;

@@ -38,6 +38,8 @@ void api_read_status(struct api_call *call);
 void api_read_containers(struct api_call *call);
 void api_read_nodes(struct api_call *call);
 void api_read_volumes(struct api_call *call);
+void api_read_networks(struct api_call *call);
+void api_read_network(struct api_call *call);
 void api_read_inspect(struct api_call *call);
 void api_read_logs(struct api_call *call);
 void api_read_events(struct api_call *call);

@@ -47,6 +47,18 @@ void api_read_volumes(struct api_call *call)
     codec_api_volumes(call->world, &call->ret->body);
 }
 
+void api_read_networks(struct api_call *call)
+{
+    codec_api_networks(call->world, &call->ret->body);
+}
+
+void api_read_network(struct api_call *call)
+{
+    if (!codec_api_network(call->world, call->parts[0], &call->ret->body)) {
+        api_error(call->ret, "not_found", "no network is named %.127s", call->parts[0]);
+    }
+}
+
 void api_read_inspect(struct api_call *call)
 {
     int stack, service;

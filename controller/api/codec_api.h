@@ -15,6 +15,9 @@ void codec_api_applied(const char *stack, const struct fleet_action *reply, char
                        unsigned n_warnings, struct buf *out);
 void codec_api_nodes(const struct api_world *w, struct buf *out);
 void codec_api_volumes(const struct api_world *w, struct buf *out);
+void codec_api_networks(const struct api_world *w, struct buf *out);
+/* False, and nothing is appended: there is none of that name. */
+bool codec_api_network(const struct api_world *w, const char *name, struct buf *out);
 void codec_api_event(const struct ring_event *event, struct buf *out);
 /* Instead of events that a reader was too slow for. */
 void codec_api_event_gap(uint64_t missed, uint64_t unix_ms, struct buf *out);
