@@ -252,6 +252,8 @@ static void document_to(struct codec_api_pool *pool, const struct api_world *w, 
     }
     m->volumes = document->volumes;
     m->n_volumes = document->n_volumes;
+    m->networks = document->networks;
+    m->n_networks = document->n_networks;
     m->services = codec_api_alloc(pool, document->n_services, sizeof(Wherry__Spec__Service *));
     for (size_t i = 0; i < document->n_services; i++) {
         if (service == NULL || strcmp(document->services[i]->name, service) == 0) {

@@ -99,6 +99,63 @@ def services(answer):
 
 # ---- cases ----
 
+FRONT = """name: front
+services:
+  proxy: {image: busybox, ports: ["8080:80"], networks: {edge: {aliases: [site]}}}
+  web: {image: busybox, networks: [edge, inner], deploy: {replicas: 2}}
+  batch: {image: busybox, networks: [inner], deploy: {endpoint_mode: dnsrr}}
+networks:
+  edge: {name: edge, attachable: true}
+  inner: {internal: true}
+"""
+GUEST = """name: guest
+services:
+  api: {image: busybox, networks: [edge]}
+networks:
+  edge: {name: edge, external: true}
+"""
+
+
+def vips_of(c, network):
+    return {x["service"]: x.get("vip") for x in c.get("/v1/networks/" + network)[1]["services"]}
+
+
+def networks(world):
+    """Who may be on which network; virtual addresses are the same after a restart."""
+    c = Controller(world, "networks").start()
+    code, answer = c.apply(GUEST)
+    world.check("nobody declares it yet", code != 0 and "no stack declares it" in str(answer), answer)
+    world.equal("front", c.apply(FRONT)[0], 0)
+    world.equal("guest", c.apply(GUEST)[0], 0)
+    world.check("they are listed", lib.wait_for(lambda: len(c.get("/v1/networks")[1].get("networks", [])) == 2, 5))
+    edge, inner = c.get("/v1/networks")[1]["networks"]
+    world.equal("edge", {k: edge.get(k) for k in ("name", "stack", "attachable", "joined", "services", "vips")},
+                {"name": "edge", "stack": "front", "attachable": True, "joined": ["guest"], "services": 3, "vips": 3})
+    world.equal("inner", {k: inner.get(k) for k in ("name", "internal", "services", "vips")},
+                {"name": "front_inner", "internal": True, "services": 2, "vips": 1})
+    before = vips_of(c, "edge")
+    world.check("an address each, out of the range's end",
+                len(set(before.values())) == 3 and all(v.startswith("10.240.") for v in before.values()), before)
+    inner = {x["service"]: x for x in c.get("/v1/networks/front_inner")[1]["services"]}
+    world.equal("dnsrr has none", (inner["batch"].get("vip"), inner["batch"]["balance"]), (None, "dnsrr"))
+    proxy = [x for x in c.get("/v1/networks/edge")[1]["services"] if x["service"] == "proxy"][0]
+    world.equal("its other name", proxy.get("aliases"), ["site"])
+    world.equal("not there", c.get("/v1/networks/nowhere")[0], 404)
+    status, answer = c.ask("DELETE", "/v1/stacks/front")
+    world.check("in use", status == 409 and "guest" in answer["message"], answer)
+    c.kill()
+    c.start()
+    world.check("the same addresses", lib.wait_for(lambda: vips_of(c, "edge") == before, 5), vips_of(c, "edge"))
+    world.equal("unchanged", c.apply(FRONT)[1].get("result"), "unchanged")
+    world.equal("another asks, and gets another",
+                c.apply(GUEST.replace("  api:", "  more: {image: busybox, networks: [edge]}\n  api:"))[0], 0)
+    world.check("another one", lib.wait_for(lambda: len(set(vips_of(c, "edge").values())) == 4, 5), vips_of(c, "edge"))
+    world.equal("guest goes", c.ask("DELETE", "/v1/stacks/guest")[0], 200)
+    world.equal("then front can", c.ask("DELETE", "/v1/stacks/front")[0], 200)
+    world.check("nothing is left", lib.wait_for(lambda: not c.get("/v1/networks")[1].get("networks"), 5))
+    c.stop()
+
+
 def applied(world):
     c = Controller(world, "applied").start()
     code, answer = c.apply(SHOP)
@@ -383,7 +440,7 @@ def twice(world):
     world.check("a damaged store is refused", code == 1 and "store.db" in text, (code, text))
 
 
-CASES = [applied, refused, events, killed, killed_at_points, disk_full, twice]
+CASES = [applied, networks, refused, events, killed, killed_at_points, disk_full, twice]
 
 
 def main():
