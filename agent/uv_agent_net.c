@@ -11,12 +11,12 @@
 #include <string.h>
 
 #include "agent/net/net.h"
+#include "agent/net/netconfig.h"
 #include "agent/uv_agent_ports.h"
 #include "common/cleanup.h"
 #include "common/log.h"
 
-#define STATE_PATH_USUAL "/var/lib/wherry"
-#define RETRY_MS         1000u /* between attempts to bring it up */
+#define RETRY_MS 1000u /* between attempts to bring it up */
 
 struct uv_agent_net {
     struct uv_agent *agent;
@@ -69,18 +69,6 @@ static bool read_address(const char *text, uint32_t *ret)
     }
     *ret = ntohl(in.s_addr);
     return true;
-}
-
-/* Agents beside each other differ by their state directories. */
-static void make_suffix(const char *state_path, char *ret, size_t size)
-{
-    struct id128 hash = id128_hash(state_path, strlen(state_path));
-
-    if (strcmp(state_path, STATE_PATH_USUAL) == 0) {
-        (void)snprintf(ret, size, "node");
-    } else {
-        (void)snprintf(ret, size, "s%08x", (unsigned)(hash.lo & 0xffffffffu));
-    }
 }
 
 static bool wants_network(const struct attempt *at)
@@ -302,7 +290,7 @@ int uv_agent_net_create(struct uv_agent *a, struct err *e)
     (void)e;
     n->agent = a;
     n->live = 1;
-    make_suffix(a->dirs.state_path, n->suffix, sizeof(n->suffix));
+    netconfig_suffix(a->dirs.state_path, n->suffix);
     (void)uv_timer_init(a->loop, &n->timer);
     (void)uv_timer_start(&n->timer, on_timer, 0, 0);
     a->net = n;
