@@ -63,6 +63,15 @@ static const struct rtnl_link *link_of(struct links *l, int fd, unsigned index)
     return to;
 }
 
+/* What a process of the host sends to 127.0.0.1:PORT may be led to another node, and its answers
+ * come back by this link. Nothing else does: the rules drop what others address there. */
+static int open_link(int fd, const struct net_way *way, const struct rtnl_link *link, struct err *e)
+{
+    return way->kind == NET_WAY_LINK && link != NULL && !link->localnet
+               ? rtnl_link_localnet(fd, link->index, true, e)
+               : 0;
+}
+
 static int find_ways(struct overlay *o, int fd, struct err *e)
 {
     struct links links = {0};
@@ -74,6 +83,8 @@ static int find_ways(struct overlay *o, int fd, struct err *e)
         int one = rtnl_way_to(fd, o->nodes[i].via, &way, &why);
 
         o->ways[i] = overlayplan_choose(&o->nodes[i], &way, link_of(&links, fd, way.index));
+        rc = first(rc, one, &why, e);
+        one = open_link(fd, &o->ways[i], link_of(&links, fd, way.index), &why);
         rc = first(rc, one, &why, e);
         one = overlayplan_check(&o->ways[i], &why);
         rc = first(rc, one, &why, e);
@@ -338,6 +349,11 @@ void overlay_remove(struct overlay *o, int fd)
 {
     unsigned others = 0;
 
+    for (unsigned i = 0; i < o->n_ways; i++) {
+        if (o->ways[i].kind == NET_WAY_LINK) {
+            (void)rtnl_link_localnet(fd, o->ways[i].link_index, false, NULL);
+        }
+    }
     (void)netroutes_make(fd, o->config.metric, NULL, 0, NULL);
     (void)rtnl_link_del(fd, o->device, NULL);
     (void)rtnl_host_address_del(fd, o->config.block, NULL);

@@ -21,6 +21,7 @@ static const struct {
     {IPV4_DEVCONF_RP_FILTER, 1},        /* what comes by it is what is beyond it */
     {IPV4_DEVCONF_SEND_REDIRECTS, 0},   /* there is no better way */
     {IPV4_DEVCONF_ACCEPT_REDIRECTS, 0}, /* nor does anybody there know one */
+    {IPV4_DEVCONF_ROUTE_LOCALNET, 1},   /* for 127.0.0.1:PORT (rules.c) */
 };
 
 struct nlmsghdr *rtnlmsg_link(struct nlbatch *m, uint16_t type, uint16_t flags, const char *what)
@@ -70,7 +71,7 @@ struct nlmsghdr *rtnlmsg_up(struct nlbatch *m, const char *name, const char *wha
 }
 
 /* By netlink and not by /proc/sys, so that it is part of the batch. */
-void rtnlmsg_settings(struct nlmsghdr *h, bool localnet)
+void rtnlmsg_settings(struct nlmsghdr *h)
 {
     struct nlattr *spec = mnl_attr_nest_start(h, IFLA_AF_SPEC);
     struct nlattr *family = mnl_attr_nest_start(h, AF_INET);
@@ -79,7 +80,6 @@ void rtnlmsg_settings(struct nlmsghdr *h, bool localnet)
     for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
         mnl_attr_put_u32(h, settings[i].id, settings[i].value);
     }
-    mnl_attr_put_u32(h, IPV4_DEVCONF_ROUTE_LOCALNET, localnet ? 1 : 0);
     mnl_attr_nest_end(h, conf);
     mnl_attr_nest_end(h, family);
     mnl_attr_nest_end(h, spec);

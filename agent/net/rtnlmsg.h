@@ -20,8 +20,8 @@ void rtnlmsg_no_ipv6(struct nlbatch *m, const char *name);
 
 struct nlmsghdr *rtnlmsg_up(struct nlbatch *m, const char *name, const char *what);
 
-/* What a link of ours allows; `localnet` for those towards containers (rules.c). */
-void rtnlmsg_settings(struct nlmsghdr *h, bool localnet);
+/* What a link of ours allows. */
+void rtnlmsg_settings(struct nlmsghdr *h);
 
 /* `scope` as in rtnetlink(7): of RT_SCOPE_HOST the kernel never sends by itself. */
 void rtnlmsg_address(struct nlbatch *m, uint16_t type, unsigned index, uint32_t address,

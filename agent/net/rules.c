@@ -15,8 +15,9 @@
  * of that, %G the gateway, %N the overlay's number, %C{x} a counter.
  *
  * - w_guard, before anything is tracked: a container sends from its own address only (the way back
- *   to the source must be the link it came by), no IPv6, and nothing to the host's loopback: our
- *   links have route_localnet, because 127.0.0.1:PORT is translated towards them. What others send
+ *   to the source must be the link it came by), and no IPv6. Nobody sends to the host's loopback:
+ * our links have route_localnet, and so have those that lead to nodes, because 127.0.0.1:PORT is
+ *   translated towards them. What others send
  *   in the name of a container must come by the way that leads to it: only the nodes' routes and
  *   their tunnel do. Questions of names are not tracked: a flood of them fills no table.
  * - w_pre, w_output: virtual addresses, for containers; published ports, for others and for the
@@ -70,6 +71,7 @@ static const char *const table[] = {
 
     "add chain %T w_guard { type filter hook prerouting priority raw; }",
     "add rule %T w_guard iifname \"%L*\" goto w_link",
+    "add rule %T w_guard iifname != \"lo\" ip daddr 127.0.0.0/8 %C{loopback} drop",
     "add rule %T w_guard ip saddr %R fib saddr . iif oif 0 %C{astray} drop",
 
     "add chain %T w_answer { type filter hook output priority raw; }",

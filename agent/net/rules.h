@@ -24,7 +24,7 @@
 #define RULES_COUNTERS(X)                                                                          \
     X(SPOOF, "spoof", "a container used a source address that is not its own")                     \
     X(FAMILY, "family", "a container sent what is not IPv4")                                       \
-    X(LOOPBACK, "loopback", "a container addressed the host's loopback")                           \
+    X(LOOPBACK, "loopback", "somebody addressed the host's loopback from outside")                 \
     X(ASTRAY, "astray", "a source inside the cluster's range came by a way that is not its own")   \
     X(TUNNEL, "tunnel", "a VXLAN packet came from somebody who is no node")                        \
     X(HOST, "host", "a container of this node addressed the host itself")                          \

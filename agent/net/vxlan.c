@@ -165,7 +165,7 @@ static int bring_up(int fd, const struct vxlan *v, struct err *e)
     nlbatch_init(&m);
     h = rtnlmsg_up(&m, v->name, "bring the VXLAN device up");
     mnl_attr_put_u32(h, IFLA_MTU, v->mtu);
-    rtnlmsg_settings(h, /* localnet= */ false);
+    rtnlmsg_settings(h);
     rtnlmsg_no_ipv6(&m, v->name); /* again: it is forgotten while an MTU is too small for IPv6 */
     return nlbatch_run(&m, fd, NULL, NULL, e);
 }
