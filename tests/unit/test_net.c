@@ -24,17 +24,13 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "agent/net/netns.h"
 #include "common/cleanup.h"
+#include "netrig.h"
 
 #define HOST_ADDRESS 0xc6336401u /* 198.51.100.1 */
 #define FAR_ADDRESS  0xc6336402u
 #define BLOCK        0x0a800400u /* 10.128.4.0 */
 #define CONTAINERS   3
-#define WAIT_MS      20000 /* a machine that is busy with other tests may need it */
-#define BLOCKED_MS   300   /* how long a connection is tried that must not succeed */
-
-extern char **environ;
 
 static struct {
     uv_loop_t loop;
@@ -50,66 +46,23 @@ static struct {
 
 /* ---- the machine ---- */
 
-/* Runs a line of shell in the host's namespace; returns its exit status. */
-static int shell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-static int shell(const char *fmt, ...)
-{
-    char line[512];
-    char *args[] = {(char *)"/bin/sh", (char *)"-c", line, NULL};
-    va_list ap;
-    pid_t pid;
-    int status = 0;
-
-    va_start(ap, fmt);
-    (void)vsnprintf(line, sizeof(line), fmt, ap);
-    va_end(ap);
-    ck_assert_int_eq(posix_spawn(&pid, "/bin/sh", NULL, NULL, args, environ), 0);
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
-}
-
-static void must(int status)
-{
-    ck_assert_int_eq(status, 0);
-}
-
-static int own_netns(void)
-{
-    int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-
-    ck_assert_int_ge(fd, 0);
-    return fd;
-}
-
-static int new_netns(void)
-{
-    int home = own_netns();
-    int made;
-
-    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
-    made = own_netns();
-    ck_assert_int_eq(setns(home, CLONE_NEWNET), 0);
-    (void)close(home);
-    return made;
-}
-
 static void make_hosts(void)
 {
     int pid = (int)getpid();
 
     ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
-    t.host = own_netns();
-    t.far = new_netns();
-    must(shell("ip link set lo up && ip link add up0 type veth peer name up1 &&"
-               "ip link set up1 netns /proc/%d/fd/%d && ip addr add 198.51.100.1/24 dev up0 &&"
-               "ip link set up0 up && ip route add default via 198.51.100.2",
-               pid, t.far));
-    must(shell("nsenter --net=/proc/%d/fd/%d sh -c 'ip link set lo up;"
-               "ip addr add 198.51.100.2/24 dev up1; ip link set up1 up'",
-               pid, t.far));
+    t.host = netrig_own_netns();
+    t.far = netrig_new_netns();
+    netrig_must(netrig_shell(
+        "ip link set lo up && ip link add up0 type veth peer name up1 &&"
+        "ip link set up1 netns /proc/%d/fd/%d && ip addr add 198.51.100.1/24 dev up0 &&"
+        "ip link set up0 up && ip route add default via 198.51.100.2",
+        pid, t.far));
+    netrig_must(netrig_shell("nsenter --net=/proc/%d/fd/%d sh -c 'ip link set lo up;"
+                             "ip addr add 198.51.100.2/24 dev up1; ip link set up1 up'",
+                             pid, t.far));
     for (unsigned i = 0; i < CONTAINERS; i++) {
-        t.cell[i] = new_netns();
+        t.cell[i] = netrig_new_netns();
     }
 }
 
@@ -143,12 +96,10 @@ static void setup(void)
 static void attach(unsigned i)
 {
     struct net_id id = {.incarnation = 100 + i, .run = 1};
-    struct net_link link = {0};
     struct err e = {0};
 
-    ck_assert_msg(net_reserve(t.net, &link.address, &e) == 0, "%s", e.text);
-    t.address[i] = link.address;
-    ck_assert_msg(net_attach(t.net, id, t.cell[i], &link, &e) == 0, "%s", e.text);
+    ck_assert_msg(net_reserve(t.net, &t.address[i], &e) == 0, "%s", e.text);
+    ck_assert_msg(net_attach(t.net, id, t.cell[i], t.address[i], &e) == 0, "%s", e.text);
 }
 
 static void setup_attached(void)
@@ -183,46 +134,12 @@ static void teardown(void)
     }
     (void)uv_run(&t.loop, UV_RUN_DEFAULT);
     ck_assert_int_eq(uv_loop_close(&t.loop), 0);
-    ck_assert_int_eq(shell("ip -o link | grep -q ' w[hx]'"), 1);
-    ck_assert_int_eq(shell("nft list tables | grep -q wherry"), 1);
-    ck_assert_int_eq(shell("ip route show proto 87 | grep -q ."), 1);
-    ck_assert_int_eq(shell("ip -o addr show lo | grep -q -e 169.254 -e 10.128"), 1);
+    ck_assert_int_eq(netrig_shell("ip -o link | grep -q ' w[hx]'"), 1);
+    ck_assert_int_eq(netrig_shell("nft list tables | grep -q wherry"), 1);
+    ck_assert_int_eq(netrig_shell("ip route show proto 87 | grep -q ."), 1);
+    ck_assert_int_eq(netrig_shell("ip -o addr show lo | grep -q -e 169.254 -e 10.128"), 1);
     ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
     ck_assert_int_eq(errno, ECHILD);
-}
-
-/* ---- time ---- */
-
-static void on_tick(uv_timer_t *timer)
-{
-    (void)timer;
-}
-
-static uint64_t now_ms(void)
-{
-    return uv_hrtime() / 1000000;
-}
-
-/* Runs the loop until the word is true, or the time is over; returns whether it came true. */
-static bool run_until(bool (*word)(void), unsigned ms)
-{
-    uint64_t end = now_ms() + ms;
-    uv_timer_t tick;
-    bool result;
-
-    (void)uv_timer_init(&t.loop, &tick);
-    (void)uv_timer_start(&tick, on_tick, 5, 5);
-    while (!(result = word()) && now_ms() < end) {
-        (void)uv_run(&t.loop, UV_RUN_ONCE);
-    }
-    uv_close((uv_handle_t *)&tick, NULL);
-    (void)uv_run(&t.loop, UV_RUN_NOWAIT);
-    return result;
-}
-
-static bool never(void)
-{
-    return false;
 }
 
 /* ---- publishing ---- */
@@ -249,103 +166,8 @@ static void publish(const struct net_port *ports, unsigned n)
     t.answers = 0;
     ck_assert_msg(net_publish(t.net, ports, n, on_published, NULL, &e) == 0, "%s", e.text);
     ck_assert_uint_eq(t.answers, 0);
-    ck_assert(run_until(answered, WAIT_MS));
+    ck_assert(netrig_run_until(&t.loop, answered, NETRIG_WAIT_MS));
     ck_assert_int_eq(t.status, 0);
-}
-
-/* ---- traffic ---- */
-
-static struct sockaddr_in name_of(uint32_t address, uint16_t port)
-{
-    return (struct sockaddr_in){
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(address)};
-}
-
-static int make_socket(int ns, int type, unsigned timeout_ms)
-{
-    struct timeval tv = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
-    int one = 1;
-    int fd = netns_socket(ns, AF_INET, type, 0, NULL);
-
-    ck_assert_int_ge(fd, 0);
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    return fd;
-}
-
-static int serve(int ns, int type, uint16_t port)
-{
-    struct sockaddr_in name = name_of(INADDR_ANY, port);
-    int fd = make_socket(ns, type, WAIT_MS);
-
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
-    if (type == SOCK_STREAM) {
-        ck_assert_int_eq(listen(fd, 64), 0);
-    }
-    return fd;
-}
-
-/* Gives a connected socket, or -1. */
-static int dial(int ns, uint32_t address, uint16_t port, unsigned timeout_ms)
-{
-    struct sockaddr_in name = name_of(address, port);
-    int fd = make_socket(ns, SOCK_STREAM, timeout_ms);
-
-    if (connect(fd, (struct sockaddr *)&name, sizeof(name)) < 0) {
-        (void)close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-/* Connects, accepts and sends a word either way. Gives who the server saw, 0: no connection. */
-static uint32_t visit(int ns, uint32_t address, uint16_t port, int server)
-{
-    struct sockaddr_in from;
-    socklen_t len = sizeof(from);
-    auto_close int client = dial(ns, address, port, WAIT_MS);
-    auto_close int accepted = -1;
-    char byte = 0;
-
-    if (client < 0) {
-        return 0;
-    }
-    accepted = accept4(server, (struct sockaddr *)&from, &len, SOCK_CLOEXEC);
-    ck_assert_int_ge(accepted, 0);
-    ck_assert_int_eq(send(client, "?", 1, 0), 1);
-    ck_assert_int_eq(recv(accepted, &byte, 1, 0), 1);
-    ck_assert_int_eq(send(accepted, "!", 1, 0), 1);
-    ck_assert_int_eq(recv(client, &byte, 1, 0), 1);
-    ck_assert_int_eq(byte, '!');
-    return ntohl(from.sin_addr.s_addr);
-}
-
-static void refuse(int ns, uint32_t address, uint16_t port)
-{
-    int fd = dial(ns, address, port, BLOCKED_MS);
-
-    ck_assert_msg(fd < 0, "%x:%u answers", address, (unsigned)port);
-}
-
-/* Asks by a datagram and returns who the server saw; 0: no answer. */
-static uint32_t ask(int ns, uint32_t address, uint16_t port, int server)
-{
-    struct sockaddr_in to = name_of(address, port);
-    struct sockaddr_in from;
-    socklen_t len = sizeof(from);
-    auto_close int client = make_socket(ns, SOCK_DGRAM, WAIT_MS);
-    char byte = 0;
-
-    ck_assert_int_eq(connect(client, (struct sockaddr *)&to, sizeof(to)), 0);
-    if (send(client, "?", 1, 0) != 1 ||
-        recvfrom(server, &byte, 1, 0, (struct sockaddr *)&from, &len) != 1) {
-        return 0;
-    }
-    ck_assert_int_eq(sendto(server, "!", 1, 0, (struct sockaddr *)&from, len), 1);
-    ck_assert_int_eq(recv(client, &byte, 1, 0), 1);
-    ck_assert_int_eq(byte, '!');
-    return ntohl(from.sin_addr.s_addr);
 }
 
 /* ---- configuration ---- */
@@ -392,7 +214,7 @@ START_TEST(nft_that_is_not_there_is_an_error)
     ck_assert_int_eq(net_create(&t.loop, &c, &net, &e), -ENOENT);
     c.nft_program = "/bin/true";
     ck_assert_int_lt(net_create(&t.loop, &c, &net, &e), 0);
-    ck_assert(!run_until(never, 50));
+    ck_assert(!netrig_run_until(&t.loop, netrig_never, 50));
 }
 END_TEST
 
@@ -429,20 +251,20 @@ END_TEST
 
 START_TEST(a_container_has_an_address_a_way_out_and_nothing_else)
 {
-    auto_close int server = serve(t.cell[1], SOCK_STREAM, 80);
+    auto_close int server = netrig_serve(t.cell[1], SOCK_STREAM, 80);
     int pid = (int)getpid();
 
-    must(shell("nsenter --net=/proc/%d/fd/%d sh -ec '"
-               "ip -o -4 addr show dev eth0 | grep -q \"inet 10.128.4.1/32\";"
-               "ip route | grep -q \"default via 169.254.1.1 dev eth0\";"
-               "ip neigh show 169.254.1.1 | grep -q PERMANENT;"
-               "ip -o link show lo | grep -q \"<.*UP.*>\";"
-               "test -z \"$(ip -6 -o addr show dev eth0)\"'",
-               pid, t.cell[0]));
-    must(shell("ip route show 10.128.4.1 | grep -q ' dev wh'"));
-    must(shell("ip neigh show 10.128.4.1 | grep -q PERMANENT"));
-    must(shell("ip -o link | grep -q 'alias wherry test 64 run 1'"));
-    ck_assert_uint_eq(visit(t.host, t.address[1], 80, server), HOST_ADDRESS);
+    netrig_must(netrig_shell("nsenter --net=/proc/%d/fd/%d sh -ec '"
+                             "ip -o -4 addr show dev eth0 | grep -q \"inet 10.128.4.1/32\";"
+                             "ip route | grep -q \"default via 169.254.1.1 dev eth0\";"
+                             "ip neigh show 169.254.1.1 | grep -q PERMANENT;"
+                             "ip -o link show lo | grep -q \"<.*UP.*>\";"
+                             "test -z \"$(ip -6 -o addr show dev eth0)\"'",
+                             pid, t.cell[0]));
+    netrig_must(netrig_shell("ip route show 10.128.4.1 | grep -q ' dev wh'"));
+    netrig_must(netrig_shell("ip neigh show 10.128.4.1 | grep -q PERMANENT"));
+    netrig_must(netrig_shell("ip -o link | grep -q 'alias wherry test 64 run 1'"));
+    ck_assert_uint_eq(netrig_visit(t.host, t.address[1], 80, server), HOST_ADDRESS);
 }
 END_TEST
 
@@ -454,9 +276,9 @@ START_TEST(detaching_is_idempotent_and_frees_the_address)
     for (unsigned i = 0; i < 3; i++) {
         ck_assert_int_eq(net_detach(t.net, id, t.address[0], &e), 0);
     }
-    ck_assert_int_eq(shell("ip route show 10.128.4.1 | grep -q wh"), 1);
-    ck_assert_int_eq(shell("nsenter --net=/proc/%d/fd/%d ip link show eth0 2>/dev/null >&2",
-                           (int)getpid(), t.cell[0]),
+    ck_assert_int_eq(netrig_shell("ip route show 10.128.4.1 | grep -q wh"), 1);
+    ck_assert_int_eq(netrig_shell("nsenter --net=/proc/%d/fd/%d ip link show eth0 2>/dev/null >&2",
+                                  (int)getpid(), t.cell[0]),
                      1);
     attach(0);
     ck_assert_uint_eq(t.address[0], BLOCK + 4); /* not the one that was just given back */
@@ -468,47 +290,47 @@ START_TEST(a_failed_attach_leaves_nothing)
     struct net_id id = {.incarnation = 7, .run = 1};
     struct err e = {0};
     auto_close int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    struct net_link link = {0};
+    uint32_t a;
 
-    ck_assert_int_eq(net_reserve(t.net, &link.address, &e), 0);
-    ck_assert_int_lt(net_attach(t.net, id, null, &link, &e), 0);
+    ck_assert_int_eq(net_reserve(t.net, &a, &e), 0);
+    ck_assert_int_lt(net_attach(t.net, id, null, a, &e), 0);
     ck_assert_ptr_nonnull(strstr(e.text, "network"));
     /* there is an eth0 beyond already: the link cannot be made */
-    must(shell("nsenter --net=/proc/%d/fd/%d ip link add eth0 type veth peer name x", (int)getpid(),
-               t.cell[0]));
-    ck_assert_int_eq(net_attach(t.net, id, t.cell[0], &link, &e), -EEXIST);
+    netrig_must(netrig_shell("nsenter --net=/proc/%d/fd/%d ip link add eth0 type veth peer name x",
+                             (int)getpid(), t.cell[0]));
+    ck_assert_int_eq(net_attach(t.net, id, t.cell[0], a, &e), -EEXIST);
     /* the address has a route already: the last step fails */
-    must(shell("ip route add 10.128.4.1/32 dev lo"));
-    ck_assert_int_eq(net_attach(t.net, id, t.cell[1], &link, &e), -EEXIST);
+    netrig_must(netrig_shell("ip route add 10.128.4.1/32 dev lo"));
+    ck_assert_int_eq(net_attach(t.net, id, t.cell[1], a, &e), -EEXIST);
     ck_assert_msg(strstr(e.text, "route") != NULL, "%s", e.text);
-    ck_assert_int_eq(shell("ip -o link | grep -q ' wh'"), 1);
-    ck_assert_int_eq(shell("nsenter --net=/proc/%d/fd/%d ip link show eth0 2>/dev/null >&2",
-                           (int)getpid(), t.cell[1]),
+    ck_assert_int_eq(netrig_shell("ip -o link | grep -q ' wh'"), 1);
+    ck_assert_int_eq(netrig_shell("nsenter --net=/proc/%d/fd/%d ip link show eth0 2>/dev/null >&2",
+                                  (int)getpid(), t.cell[1]),
                      1);
-    must(shell("ip route del 10.128.4.1/32 dev lo"));
-    ck_assert_int_eq(net_attach(t.net, id, t.cell[1], &link, &e), 0);
-    ck_assert_int_eq(net_attach(t.net, id, t.cell[2], &link, &e), -EEXIST); /* one run, one link */
+    netrig_must(netrig_shell("ip route del 10.128.4.1/32 dev lo"));
+    ck_assert_int_eq(net_attach(t.net, id, t.cell[1], a, &e), 0);
+    ck_assert_int_eq(net_attach(t.net, id, t.cell[2], a, &e), -EEXIST); /* one run, one link */
 }
 END_TEST
 
 START_TEST(what_is_attached_is_adopted_and_strays_are_removed)
 {
     struct net_found found[] = {
-        {.id = {.incarnation = 100, .run = 1}, .link.address = t.address[0]},
-        {.id = {.incarnation = 101, .run = 1}, .link.address = t.address[1]},
-        {.id = {.incarnation = 900, .run = 1}, .link.address = t.address[1]},
-        {.id = {.incarnation = 901, .run = 1}, .link.address = 0x0a990001u},
+        {.id = {.incarnation = 100, .run = 1}, .address = t.address[0]},
+        {.id = {.incarnation = 101, .run = 1}, .address = t.address[1]},
+        {.id = {.incarnation = 900, .run = 1}, .address = t.address[1]},
+        {.id = {.incarnation = 901, .run = 1}, .address = 0x0a990001u},
     };
-    auto_close int server = serve(t.cell[0], SOCK_STREAM, 80);
+    auto_close int server = netrig_serve(t.cell[0], SOCK_STREAM, 80);
     struct err e = {0};
     uint32_t a;
 
     close_net(false);
-    ck_assert_uint_ne(visit(t.host, t.address[0], 80, server), 0);
+    ck_assert_uint_ne(netrig_visit(t.host, t.address[0], 80, server), 0);
     open_net();
     ck_assert_int_eq(net_adopt(t.net, found, 2, &e), 0);
-    ck_assert_int_eq(shell("ip -o link | grep -c ' wh' | grep -qx 2"), 0);
-    ck_assert_uint_ne(visit(t.host, t.address[0], 80, server), 0);
+    ck_assert_int_eq(netrig_shell("ip -o link | grep -c ' wh' | grep -qx 2"), 0);
+    ck_assert_uint_ne(netrig_visit(t.host, t.address[0], 80, server), 0);
     for (unsigned i = 0; i < 1020; i++) {
         ck_assert_int_eq(net_reserve(t.net, &a, &e), 0);
         ck_assert(a != t.address[0] && a != t.address[1]);
@@ -521,7 +343,7 @@ START_TEST(what_is_attached_is_adopted_and_strays_are_removed)
     close_net(false);
     open_net();
     ck_assert_int_eq(net_adopt(t.net, found + 2, 2, &e), -ERANGE);
-    ck_assert_int_eq(shell("ip -o link | grep -q ' wh'"), 1);
+    ck_assert_int_eq(netrig_shell("ip -o link | grep -q ' wh'"), 1);
 }
 END_TEST
 
@@ -532,16 +354,16 @@ START_TEST(attaching_is_quick)
     uint64_t spent = 0;
     uint64_t longest = 0;
     struct err e = {0};
-    struct net_link link = {0};
+    uint32_t a;
 
     for (unsigned i = 0; i < ROUNDS; i++) {
-        auto_close int cell = new_netns();
+        auto_close int cell = netrig_new_netns();
         uint64_t began = uv_hrtime();
         uint64_t took;
 
         id.run = i;
-        ck_assert_int_eq(net_reserve(t.net, &link.address, &e), 0);
-        ck_assert_msg(net_attach(t.net, id, cell, &link, &e) == 0, "%s", e.text);
+        ck_assert_int_eq(net_reserve(t.net, &a, &e), 0);
+        ck_assert_msg(net_attach(t.net, id, cell, a, &e) == 0, "%s", e.text);
         took = uv_hrtime() - began;
         spent += took;
         longest = took > longest ? took : longest;
@@ -569,30 +391,31 @@ static void publish_web(unsigned n_backends)
 
 START_TEST(a_published_port_is_reached_from_everywhere)
 {
-    auto_close int server = serve(t.cell[0], SOCK_STREAM, 80);
-    auto_close int datagrams = serve(t.cell[0], SOCK_DGRAM, 80);
+    auto_close int server = netrig_serve(t.cell[0], SOCK_STREAM, 80);
+    auto_close int datagrams = netrig_serve(t.cell[0], SOCK_DGRAM, 80);
 
-    refuse(t.far, HOST_ADDRESS, 8080);
+    netrig_refuse(t.far, HOST_ADDRESS, 8080);
     publish_web(1);
-    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
-    ck_assert_uint_eq(visit(t.host, HOST_ADDRESS, 8080, server), HOST_ADDRESS);
-    ck_assert_uint_eq(visit(t.host, INADDR_LOOPBACK, 8080, server), NET_GATEWAY);
-    ck_assert_uint_eq(visit(t.cell[0], HOST_ADDRESS, 8080, server), NET_GATEWAY); /* itself */
-    ck_assert_uint_eq(visit(t.cell[1], HOST_ADDRESS, 8080, server), NET_GATEWAY);
-    ck_assert_uint_eq(ask(t.far, HOST_ADDRESS, 8053, datagrams), FAR_ADDRESS);
-    ck_assert_uint_eq(ask(t.host, INADDR_LOOPBACK, 8053, datagrams), NET_GATEWAY);
-    ck_assert_uint_eq(ask(t.cell[0], HOST_ADDRESS, 8053, datagrams), NET_GATEWAY);
-    refuse(t.host, INADDR_LOOPBACK + 52, 8080); /* 127.0.0.53 */
+    ck_assert_uint_eq(netrig_visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
+    ck_assert_uint_eq(netrig_visit(t.host, HOST_ADDRESS, 8080, server), HOST_ADDRESS);
+    ck_assert_uint_eq(netrig_visit(t.host, INADDR_LOOPBACK, 8080, server), NET_GATEWAY);
+    ck_assert_uint_eq(netrig_visit(t.cell[0], HOST_ADDRESS, 8080, server),
+                      NET_GATEWAY); /* itself */
+    ck_assert_uint_eq(netrig_visit(t.cell[1], HOST_ADDRESS, 8080, server), NET_GATEWAY);
+    ck_assert_uint_eq(netrig_ask(t.far, HOST_ADDRESS, 8053, datagrams), FAR_ADDRESS);
+    ck_assert_uint_eq(netrig_ask(t.host, INADDR_LOOPBACK, 8053, datagrams), NET_GATEWAY);
+    ck_assert_uint_eq(netrig_ask(t.cell[0], HOST_ADDRESS, 8053, datagrams), NET_GATEWAY);
+    netrig_refuse(t.host, INADDR_LOOPBACK + 52, 8080); /* 127.0.0.53 */
     publish(NULL, 0);
-    refuse(t.far, HOST_ADDRESS, 8080);
-    refuse(t.host, INADDR_LOOPBACK, 8080);
+    netrig_refuse(t.far, HOST_ADDRESS, 8080);
+    netrig_refuse(t.host, INADDR_LOOPBACK, 8080);
 }
 END_TEST
 
 /* Grows with each table that is made. */
 static int table_handle(void)
 {
-    return shell("exit $(nft -a list tables | sed -n 's/.*wherry_test.*handle //p')");
+    return netrig_shell("exit $(nft -a list tables | sed -n 's/.*wherry_test.*handle //p')");
 }
 
 START_TEST(backends_share_and_come_and_go)
@@ -602,12 +425,12 @@ START_TEST(backends_share_and_come_and_go)
     int handle = table_handle();
 
     for (unsigned i = 0; i < CONTAINERS; i++) {
-        server[i] = serve(t.cell[i], SOCK_STREAM, 80);
-        must(fcntl(server[i], F_SETFL, O_NONBLOCK));
+        server[i] = netrig_serve(t.cell[i], SOCK_STREAM, 80);
+        netrig_must(fcntl(server[i], F_SETFL, O_NONBLOCK));
     }
     publish_web(2);
     for (unsigned n = 0; n < 60; n++) {
-        int fd = dial(t.far, HOST_ADDRESS, 8080, WAIT_MS);
+        int fd = netrig_dial(t.far, HOST_ADDRESS, 8080, NETRIG_WAIT_MS);
 
         ck_assert_int_ge(fd, 0);
         for (unsigned i = 0; i < CONTAINERS; i++) {
@@ -629,9 +452,9 @@ START_TEST(backends_share_and_come_and_go)
     for (unsigned i = 0; i < CONTAINERS; i++) {
         (void)close(server[i]);
     }
-    server[0] = serve(t.cell[0], SOCK_STREAM, 80);
+    server[0] = netrig_serve(t.cell[0], SOCK_STREAM, 80);
     for (unsigned n = 0; n < 10; n++) {
-        ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8080, server[0]), FAR_ADDRESS);
+        ck_assert_uint_eq(netrig_visit(t.far, HOST_ADDRESS, 8080, server[0]), FAR_ADDRESS);
     }
     (void)close(server[0]);
     ck_assert_uint_eq(net_restored(t.net), 0);
@@ -643,17 +466,17 @@ START_TEST(many_backends_of_one_port)
     struct net_backend backends[NET_BACKENDS_MAX];
     struct net_port ports[] = {{.port = 8080, .backends = backends, .n_backends = 9},
                                {.port = 8081, .backends = backends, .n_backends = 1}};
-    auto_close int server = serve(t.cell[0], SOCK_STREAM, 80);
+    auto_close int server = netrig_serve(t.cell[0], SOCK_STREAM, 80);
 
     for (unsigned i = 0; i < NET_BACKENDS_MAX; i++) {
         backends[i] = (struct net_backend){.address = t.address[0], .port = 80};
     }
     publish(ports, 2);
-    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
+    ck_assert_uint_eq(netrig_visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
     ports[0].n_backends = NET_BACKENDS_MAX;
     publish(ports, 2);
-    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
-    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8081, server), FAR_ADDRESS);
+    ck_assert_uint_eq(netrig_visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
+    ck_assert_uint_eq(netrig_visit(t.far, HOST_ADDRESS, 8081, server), FAR_ADDRESS);
     ck_assert_uint_eq(net_restored(t.net), 0);
 }
 END_TEST
@@ -670,32 +493,32 @@ static bool arrives(int client, int server)
 
 START_TEST(a_client_that_keeps_sending_follows_its_port)
 {
-    auto_close int first = serve(t.cell[0], SOCK_DGRAM, 80);
-    auto_close int second = serve(t.cell[1], SOCK_DGRAM, 80);
-    auto_close int client = make_socket(t.far, SOCK_DGRAM, WAIT_MS);
-    struct sockaddr_in to = name_of(HOST_ADDRESS, 8053);
+    auto_close int first = netrig_serve(t.cell[0], SOCK_DGRAM, 80);
+    auto_close int second = netrig_serve(t.cell[1], SOCK_DGRAM, 80);
+    auto_close int client = netrig_make_socket(t.far, SOCK_DGRAM, NETRIG_WAIT_MS);
+    struct sockaddr_in to = netrig_name_of(HOST_ADDRESS, 8053);
     struct net_backend a = {.address = t.address[0], .port = 80};
     struct net_backend b = {.address = t.address[1], .port = 80};
     struct net_port port = {.udp = true, .port = 8053, .backends = &a, .n_backends = 1};
 
-    must(connect(client, (struct sockaddr *)&to, sizeof(to)));
-    must(fcntl(first, F_SETFL, O_NONBLOCK));
+    netrig_must(connect(client, (struct sockaddr *)&to, sizeof(to)));
+    netrig_must(fcntl(first, F_SETFL, O_NONBLOCK));
     ck_assert(!arrives(client, first)); /* too early, but the kernel remembers */
     publish(&port, 1);
-    must(fcntl(first, F_SETFL, 0));
-    ck_assert(!run_until(never, 50));
+    netrig_must(fcntl(first, F_SETFL, 0));
+    ck_assert(!netrig_run_until(&t.loop, netrig_never, 50));
     ck_assert(arrives(client, first));
     port.backends = &b;
     publish(&port, 1);
-    ck_assert(!run_until(never, 50));
+    ck_assert(!netrig_run_until(&t.loop, netrig_never, 50));
     ck_assert(arrives(client, second));
 }
 END_TEST
 
 START_TEST(a_port_of_one_address_is_reached_by_that_only)
 {
-    auto_close int first = serve(t.cell[0], SOCK_STREAM, 80);
-    auto_close int second = serve(t.cell[1], SOCK_STREAM, 80);
+    auto_close int first = netrig_serve(t.cell[0], SOCK_STREAM, 80);
+    auto_close int second = netrig_serve(t.cell[1], SOCK_STREAM, 80);
     struct net_backend a = {.address = t.address[0], .port = 80};
     struct net_backend b = {.address = t.address[1], .port = 80};
     struct net_port ports[] = {
@@ -706,12 +529,12 @@ START_TEST(a_port_of_one_address_is_reached_by_that_only)
     };
 
     publish(ports, 4);
-    ck_assert_uint_eq(visit(t.host, INADDR_LOOPBACK, 81, first), NET_GATEWAY);
-    refuse(t.far, HOST_ADDRESS, 81);
-    refuse(t.host, INADDR_LOOPBACK, 82);
-    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 82, first), FAR_ADDRESS);
-    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 83, first), FAR_ADDRESS);
-    ck_assert_uint_eq(visit(t.host, INADDR_LOOPBACK, 83, second), NET_GATEWAY);
+    ck_assert_uint_eq(netrig_visit(t.host, INADDR_LOOPBACK, 81, first), NET_GATEWAY);
+    netrig_refuse(t.far, HOST_ADDRESS, 81);
+    netrig_refuse(t.host, INADDR_LOOPBACK, 82);
+    ck_assert_uint_eq(netrig_visit(t.far, HOST_ADDRESS, 82, first), FAR_ADDRESS);
+    ck_assert_uint_eq(netrig_visit(t.far, HOST_ADDRESS, 83, first), FAR_ADDRESS);
+    ck_assert_uint_eq(netrig_visit(t.host, INADDR_LOOPBACK, 83, second), NET_GATEWAY);
 }
 END_TEST
 
@@ -738,20 +561,21 @@ START_TEST(many_ports_at_once)
     enum { MANY = 2000 };
     struct net_backend own = {.address = t.address[0], .port = 80};
     struct net_port *ports = xcalloc(MANY, sizeof(*ports));
-    auto_close int server = serve(t.cell[0], SOCK_STREAM, 80);
-    uint64_t began = now_ms();
+    auto_close int server = netrig_serve(t.cell[0], SOCK_STREAM, 80);
+    uint64_t began = netrig_now_ms();
 
     for (unsigned i = 0; i < MANY; i++) {
         ports[i] =
             (struct net_port){.port = (uint16_t)(10000 + i), .backends = &own, .n_backends = 1};
     }
     publish(ports, MANY);
-    (void)fprintf(stderr, "%d ports in %llu ms\n", MANY, (unsigned long long)(now_ms() - began));
-    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 11999, server), FAR_ADDRESS);
-    began = now_ms();
+    (void)fprintf(stderr, "%d ports in %llu ms\n", MANY,
+                  (unsigned long long)(netrig_now_ms() - began));
+    ck_assert_uint_eq(netrig_visit(t.far, HOST_ADDRESS, 11999, server), FAR_ADDRESS);
+    began = netrig_now_ms();
     publish(ports, MANY - 1);
-    (void)fprintf(stderr, "one less in %llu ms\n", (unsigned long long)(now_ms() - began));
-    refuse(t.far, HOST_ADDRESS, 11999);
+    (void)fprintf(stderr, "one less in %llu ms\n", (unsigned long long)(netrig_now_ms() - began));
+    netrig_refuse(t.far, HOST_ADDRESS, 11999);
     free(ports);
 }
 END_TEST
@@ -789,7 +613,7 @@ START_TEST(nft_does_not_grow_for_ever)
 {
     struct net_backend own = {.address = t.address[0], .port = 80};
     struct net_port *ports = xcalloc(NET_PORTS_MAX, sizeof(*ports));
-    auto_close int server = serve(t.cell[0], SOCK_STREAM, 80);
+    auto_close int server = netrig_serve(t.cell[0], SOCK_STREAM, 80);
     struct stat before = {0}, after = {0};
 
     (void)stat("/.nft.history", &before);
@@ -805,11 +629,11 @@ START_TEST(nft_does_not_grow_for_ever)
     publish(ports, NET_PORTS_MAX);
     for (unsigned round = 0; round < 12 && !another_child(); round++) {
         t.answers = net_restored(t.net);
-        must(shell("nft flush ruleset"));
-        ck_assert(run_until(restored_more, WAIT_MS));
+        netrig_must(netrig_shell("nft flush ruleset"));
+        ck_assert(netrig_run_until(&t.loop, restored_more, NETRIG_WAIT_MS));
     }
     ck_assert(another_child());
-    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 11999, server), FAR_ADDRESS);
+    ck_assert_uint_eq(netrig_visit(t.far, HOST_ADDRESS, 11999, server), FAR_ADDRESS);
     (void)stat("/.nft.history", &after);
     ck_assert_int_eq(before.st_mtime, after.st_mtime);
     free(ports);
@@ -829,7 +653,7 @@ END_TEST
 
 START_TEST(closing_calls_back_and_ports_are_there)
 {
-    auto_close int server = serve(t.cell[0], SOCK_STREAM, 80);
+    auto_close int server = netrig_serve(t.cell[0], SOCK_STREAM, 80);
     struct net_backend own = {.address = t.address[0], .port = 80};
     struct net_port port = {.port = 8080, .backends = &own, .n_backends = 1};
     struct net_config c = config();
@@ -840,11 +664,11 @@ START_TEST(closing_calls_back_and_ports_are_there)
     close_net(false);
     ck_assert_uint_eq(t.answers, 1);
     ck_assert_int_eq(t.status, -ECANCELED);
-    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
+    ck_assert_uint_eq(netrig_visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
     c.ports = &port;
     c.n_ports = 1;
     ck_assert_int_eq(net_create(&t.loop, &c, &t.net, &e), 0);
-    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
+    ck_assert_uint_eq(netrig_visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
 }
 END_TEST
 
@@ -852,25 +676,28 @@ END_TEST
 
 START_TEST(containers_reach_neither_each_other_nor_the_host)
 {
-    auto_close int other = serve(t.cell[1], SOCK_STREAM, 80);
-    auto_close int of_host = serve(t.host, SOCK_STREAM, 22);
-    auto_close int of_far = serve(t.far, SOCK_STREAM, 25);
+    auto_close int other = netrig_serve(t.cell[1], SOCK_STREAM, 80);
+    auto_close int of_host = netrig_serve(t.host, SOCK_STREAM, 22);
+    auto_close int of_far = netrig_serve(t.far, SOCK_STREAM, 25);
 
-    must(shell("ip addr add 127.0.0.9/8 dev lo; ip addr add 169.254.169.254/32 dev up0"));
-    must(shell("nsenter --net=/proc/%d/fd/%d ip addr add 169.254.169.253/32 dev up1", (int)getpid(),
-               t.far));
-    must(shell("ip route add 169.254.169.253 dev up0"));
-    refuse(t.cell[0], t.address[1], 80);
-    refuse(t.cell[0], HOST_ADDRESS, 22);
-    refuse(t.cell[0], NET_GATEWAY, 22);
-    refuse(t.cell[0], 0xa9fea9feu, 22);
-    refuse(t.cell[0], 0xa9fea9fdu, 25);
-    refuse(t.far, t.address[1], 80); /* no way there, but even so: */
-    must(shell("nsenter --net=/proc/%d/fd/%d ip route add 10.128.0.0/9 via 198.51.100.1",
-               (int)getpid(), t.far));
-    refuse(t.far, t.address[1], 80);
-    ck_assert_uint_eq(visit(t.cell[0], FAR_ADDRESS, 25, of_far), HOST_ADDRESS); /* outwards */
-    ck_assert_uint_eq(visit(t.host, t.address[1], 80, other), HOST_ADDRESS);
+    netrig_must(
+        netrig_shell("ip addr add 127.0.0.9/8 dev lo; ip addr add 169.254.169.254/32 dev up0"));
+    netrig_must(netrig_shell("nsenter --net=/proc/%d/fd/%d ip addr add 169.254.169.253/32 dev up1",
+                             (int)getpid(), t.far));
+    netrig_must(netrig_shell("ip route add 169.254.169.253 dev up0"));
+    netrig_refuse(t.cell[0], t.address[1], 80);
+    netrig_refuse(t.cell[0], HOST_ADDRESS, 22);
+    netrig_refuse(t.cell[0], NET_GATEWAY, 22);
+    netrig_refuse(t.cell[0], 0xa9fea9feu, 22);
+    netrig_refuse(t.cell[0], 0xa9fea9fdu, 25);
+    netrig_refuse(t.far, t.address[1], 80); /* no way there, but even so: */
+    netrig_must(
+        netrig_shell("nsenter --net=/proc/%d/fd/%d ip route add 10.128.0.0/9 via 198.51.100.1",
+                     (int)getpid(), t.far));
+    netrig_refuse(t.far, t.address[1], 80);
+    ck_assert_uint_eq(netrig_visit(t.cell[0], FAR_ADDRESS, 25, of_far),
+                      HOST_ADDRESS); /* outwards */
+    ck_assert_uint_eq(netrig_visit(t.host, t.address[1], 80, other), HOST_ADDRESS);
 }
 END_TEST
 
@@ -879,19 +706,19 @@ START_TEST(containers_do_not_reach_the_hosts_of_other_nodes)
 {
     struct net_route routes[] = {{.block = 0x0a800c00u, .block_prefix = 22, .via = 0xc6336403u},
                                  {.block = 0x0a800800u, .block_prefix = 22, .via = FAR_ADDRESS}};
-    auto_close int of_far = serve(t.far, SOCK_STREAM, 25);
-    auto_close int of_host = serve(t.host, SOCK_STREAM, 22);
+    auto_close int of_far = netrig_serve(t.far, SOCK_STREAM, 25);
+    auto_close int of_host = netrig_serve(t.host, SOCK_STREAM, 22);
     struct err e = {0};
     char far[64];
 
     (void)snprintf(far, sizeof(far), "nsenter --net=/proc/%d/fd/%d ip", (int)getpid(), t.far);
-    must(shell("%s addr add 10.128.8.5/32 dev lo; %s route add 10.128.4.0/22 via 198.51.100.1", far,
-               far));
+    netrig_must(netrig_shell(
+        "%s addr add 10.128.8.5/32 dev lo; %s route add 10.128.4.0/22 via 198.51.100.1", far, far));
     ck_assert_int_eq(net_routes(t.net, HOST_ADDRESS, routes, 2, &e), 0);
-    must(shell("nft list set inet wherry_test w_nodes | grep -q 198.51.100.2"));
-    refuse(t.cell[0], FAR_ADDRESS, 25);
-    must(shell("%s route add 198.51.100.1/32 dev up1 src 10.128.8.5", far));
-    refuse(t.far, HOST_ADDRESS, 22);
+    netrig_must(netrig_shell("nft list set inet wherry_test w_nodes | grep -q 198.51.100.2"));
+    netrig_refuse(t.cell[0], FAR_ADDRESS, 25);
+    netrig_must(netrig_shell("%s route add 198.51.100.1/32 dev up1 src 10.128.8.5", far));
+    netrig_refuse(t.far, HOST_ADDRESS, 22);
     ck_assert_int_ge(of_host, 0);
 }
 END_TEST
@@ -899,9 +726,9 @@ END_TEST
 /* Sends one datagram from a container by an address of its own choice. */
 static ssize_t send_from(unsigned cell, uint32_t source, uint32_t to, uint16_t port)
 {
-    struct sockaddr_in from = name_of(source, 0);
-    struct sockaddr_in name = name_of(to, port);
-    auto_close int fd = make_socket(t.cell[cell], SOCK_DGRAM, BLOCKED_MS);
+    struct sockaddr_in from = netrig_name_of(source, 0);
+    struct sockaddr_in name = netrig_name_of(to, port);
+    auto_close int fd = netrig_make_socket(t.cell[cell], SOCK_DGRAM, NETRIG_BLOCKED_MS);
 
     ck_assert_int_eq(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
     return sendto(fd, "!", 1, 0, (struct sockaddr *)&name, sizeof(name));
@@ -909,16 +736,18 @@ static ssize_t send_from(unsigned cell, uint32_t source, uint32_t to, uint16_t p
 
 START_TEST(a_borrowed_source_address_is_dropped)
 {
-    struct timeval tv = {.tv_usec = BLOCKED_MS * 1000};
-    auto_close int server = serve(t.far, SOCK_DGRAM, 514);
+    struct timeval tv = {.tv_usec = NETRIG_BLOCKED_MS * 1000};
+    auto_close int server = netrig_serve(t.far, SOCK_DGRAM, 514);
     char byte;
 
-    must(setsockopt(server, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)));
-    must(shell("nsenter --net=/proc/%d/fd/%d sh -c 'ip addr add 10.128.4.2/32 dev eth0;"
-               "ip addr add 203.0.113.5/32 dev eth0'",
-               (int)getpid(), t.cell[0]));
-    must(shell("sysctl -q -w net.ipv4.conf.all.rp_filter=0;"
-               "for f in /proc/sys/net/ipv4/conf/wh*/rp_filter; do echo 0 >$f; done"));
+    netrig_must(setsockopt(server, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)));
+    netrig_must(
+        netrig_shell("nsenter --net=/proc/%d/fd/%d sh -c 'ip addr add 10.128.4.2/32 dev eth0;"
+                     "ip addr add 203.0.113.5/32 dev eth0'",
+                     (int)getpid(), t.cell[0]));
+    netrig_must(
+        netrig_shell("sysctl -q -w net.ipv4.conf.all.rp_filter=0;"
+                     "for f in /proc/sys/net/ipv4/conf/wh*/rp_filter; do echo 0 >$f; done"));
     ck_assert_int_eq(send_from(0, t.address[1], FAR_ADDRESS, 514), 1);
     ck_assert_int_eq(send_from(0, 0xcb007105u, FAR_ADDRESS, 514), 1);
     ck_assert_int_eq(recv(server, &byte, 1, 0), -1);
@@ -929,17 +758,18 @@ END_TEST
 
 START_TEST(the_hosts_loopback_is_out_of_reach)
 {
-    struct timeval tv = {.tv_usec = BLOCKED_MS * 1000};
-    auto_close int server = serve(t.host, SOCK_DGRAM, 631);
+    struct timeval tv = {.tv_usec = NETRIG_BLOCKED_MS * 1000};
+    auto_close int server = netrig_serve(t.host, SOCK_DGRAM, 631);
     char byte;
 
-    must(setsockopt(server, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)));
-    must(shell("nsenter --net=/proc/%d/fd/%d sh -c '"
-               "ip route del table local local 127.0.0.0/8 dev lo; ip addr flush dev lo;"
-               "ip route del table local local 127.0.0.1 dev lo 2>/dev/null;"
-               "echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet;"
-               "ip route add 127.0.0.0/8 via 169.254.1.1 src 10.128.4.1'",
-               (int)getpid(), t.cell[0]));
+    netrig_must(setsockopt(server, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)));
+    netrig_must(
+        netrig_shell("nsenter --net=/proc/%d/fd/%d sh -c '"
+                     "ip route del table local local 127.0.0.0/8 dev lo; ip addr flush dev lo;"
+                     "ip route del table local local 127.0.0.1 dev lo 2>/dev/null;"
+                     "echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet;"
+                     "ip route add 127.0.0.0/8 via 169.254.1.1 src 10.128.4.1'",
+                     (int)getpid(), t.cell[0]));
     (void)send_from(0, t.address[0], INADDR_LOOPBACK, 631);
     ck_assert_int_eq(recv(server, &byte, 1, 0), -1);
 }
@@ -959,41 +789,41 @@ static bool restored_twice(void)
 
 START_TEST(a_table_that_was_flushed_comes_back)
 {
-    auto_close int server = serve(t.cell[0], SOCK_STREAM, 80);
+    auto_close int server = netrig_serve(t.cell[0], SOCK_STREAM, 80);
 
     publish_web(1);
-    must(shell("nft flush ruleset"));
-    ck_assert(run_until(restored_once, 10000));
-    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
-    refuse(t.cell[0], t.address[1], 80);
-    must(shell("nft flush chain inet wherry_test w_forward"));
-    ck_assert(run_until(restored_twice, 10000));
-    must(shell("nft list chain inet wherry_test w_forward | grep -q 'goto w_from'"));
-    must(shell("nft add table inet other; nft delete table inet other"));
-    ck_assert(!run_until(never, 300));
+    netrig_must(netrig_shell("nft flush ruleset"));
+    ck_assert(netrig_run_until(&t.loop, restored_once, 10000));
+    ck_assert_uint_eq(netrig_visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
+    netrig_refuse(t.cell[0], t.address[1], 80);
+    netrig_must(netrig_shell("nft flush chain inet wherry_test w_forward"));
+    ck_assert(netrig_run_until(&t.loop, restored_twice, 10000));
+    netrig_must(netrig_shell("nft list chain inet wherry_test w_forward | grep -q 'goto w_from'"));
+    netrig_must(netrig_shell("nft add table inet other; nft delete table inet other"));
+    ck_assert(!netrig_run_until(&t.loop, netrig_never, 300));
     ck_assert_uint_eq(net_restored(t.net), 2); /* nor by what is not ours, nor by ourselves */
 }
 END_TEST
 
 START_TEST(a_dead_or_silent_nft_is_replaced)
 {
-    auto_close int server = serve(t.cell[0], SOCK_STREAM, 80);
+    auto_close int server = netrig_serve(t.cell[0], SOCK_STREAM, 80);
 
     child_before = child_of_ours();
     ck_assert_int_gt(child_before, 0);
-    must(kill(child_before, SIGKILL));
+    netrig_must(kill(child_before, SIGKILL));
     publish_web(1);
-    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
-    ck_assert(run_until(another_child, WAIT_MS));
-    ck_assert(!run_until(never, 100)); /* which asserts the table */
-    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
+    ck_assert_uint_eq(netrig_visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
+    ck_assert(netrig_run_until(&t.loop, another_child, NETRIG_WAIT_MS));
+    ck_assert(!netrig_run_until(&t.loop, netrig_never, 100)); /* which asserts the table */
+    ck_assert_uint_eq(netrig_visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
     ck_assert_uint_eq(net_restored(t.net), 0);
     child_before = child_of_ours();
-    must(kill(child_before, SIGSTOP));
-    must(shell("nft delete table inet wherry_test"));
-    ck_assert(run_until(restored_once, WAIT_MS));
+    netrig_must(kill(child_before, SIGSTOP));
+    netrig_must(netrig_shell("nft delete table inet wherry_test"));
+    ck_assert(netrig_run_until(&t.loop, restored_once, NETRIG_WAIT_MS));
     ck_assert(another_child());
-    ck_assert_uint_eq(visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
+    ck_assert_uint_eq(netrig_visit(t.far, HOST_ADDRESS, 8080, server), FAR_ADDRESS);
 }
 END_TEST
 
@@ -1009,22 +839,24 @@ START_TEST(routes_to_other_nodes_are_made_complete)
     struct err e = {0};
 
     ck_assert_int_eq(net_routes(t.net, HOST_ADDRESS, routes, 3, &e), 0);
-    must(shell("ip route | grep -q '10.128.16.0/22 via 10.128.16.0 dev wx.* proto 87 src "
-               "10.128.4.0 .*onlink'"));
-    must(shell("ip -o addr show lo | grep -q 'inet 169.254.1.1/32 scope host' &&"
-               "ip -o addr show lo | grep -q 'inet 10.128.4.0/32 scope host'"));
-    must(shell("ip route | grep -q '10.128.8.0/22 via 198.51.100.2 dev up0 proto 87'"));
-    must(shell("ip route | grep -q '10.128.12.0/22 via 198.51.100.3'"));
-    must(shell("ip route | grep -q 'unreachable 10.128.4.0/22'"));
+    netrig_must(
+        netrig_shell("ip route | grep -q '10.128.16.0/22 via 10.128.16.0 dev wx.* proto 87 src "
+                     "10.128.4.0 .*onlink'"));
+    netrig_must(netrig_shell("ip -o addr show lo | grep -q 'inet 169.254.1.1/32 scope host' &&"
+                             "ip -o addr show lo | grep -q 'inet 10.128.4.0/32 scope host'"));
+    netrig_must(
+        netrig_shell("ip route | grep -q '10.128.8.0/22 via 198.51.100.2 dev up0 proto 87'"));
+    netrig_must(netrig_shell("ip route | grep -q '10.128.12.0/22 via 198.51.100.3'"));
+    netrig_must(netrig_shell("ip route | grep -q 'unreachable 10.128.4.0/22'"));
     routes[0].via = 0xc6336404u;
     ck_assert_int_eq(net_routes(t.net, HOST_ADDRESS, routes, 1, &e), 0);
-    must(shell("ip route | grep -q '10.128.8.0/22 via 198.51.100.4'"));
-    ck_assert_int_eq(shell("ip route | grep -q '10.128.12.0/22'"), 1);
-    ck_assert_int_eq(shell("ip -o link | grep -q vxlan"), 1);
-    ck_assert_int_eq(shell("ip route | grep -q 'via 198.51.100.2 dev up0 proto 87'"), 1);
+    netrig_must(netrig_shell("ip route | grep -q '10.128.8.0/22 via 198.51.100.4'"));
+    ck_assert_int_eq(netrig_shell("ip route | grep -q '10.128.12.0/22'"), 1);
+    ck_assert_int_eq(netrig_shell("ip -o link | grep -q vxlan"), 1);
+    ck_assert_int_eq(netrig_shell("ip route | grep -q 'via 198.51.100.2 dev up0 proto 87'"), 1);
     routes[0].block |= 1;
     ck_assert_int_eq(net_routes(t.net, HOST_ADDRESS, routes, 1, &e), -EINVAL);
-    must(shell("ip route | grep -q '10.128.8.0/22 via 198.51.100.4'"));
+    netrig_must(netrig_shell("ip route | grep -q '10.128.8.0/22 via 198.51.100.4'"));
 }
 END_TEST
 
