@@ -6,8 +6,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "controller/cli/yamlout.h"
-#include "spec.pb-c.h"
+#include "controller/cli/codec_stack_priv.h"
 
 static const char *const conditions[] = {"any", "on-failure", "none"};
 static const char *const depends[] = {"service_started", "service_healthy",
@@ -59,8 +58,8 @@ static void put_cores(struct yamlout *y, uint64_t millis)
     }
 }
 
-static void put_pairs(struct yamlout *y, const char *key, Wherry__Spec__KeyValue *const *pairs,
-                      size_t n)
+void codec_stack_put_pairs(struct yamlout *y, const char *key, Wherry__Spec__KeyValue *const *pairs,
+                           size_t n)
 {
     if (n == 0) {
         return;
@@ -98,6 +97,7 @@ static void put_ports(struct yamlout *y, const Wherry__Spec__Container *c)
         put_set(y, "host_ip", p->host_ip);
         put_set(y, "name", p->name);
         put_set(y, "app_protocol", p->app_protocol);
+        put_set(y, "mode", p->mode == WHERRY__SPEC__PORT_MODE__PORT_HOST ? "host" : "");
         yamlout_close(y);
     }
     yamlout_close(y);
@@ -192,7 +192,7 @@ static void put_container(struct yamlout *y, const Wherry__Spec__Container *c)
     yamlout_text(y, "image", c->image);
     put_argv(y, "entrypoint", c->entrypoint);
     put_argv(y, "command", c->command);
-    put_pairs(y, "environment", c->environment, c->n_environment);
+    codec_stack_put_pairs(y, "environment", c->environment, c->n_environment);
     put_set(y, "working_dir", c->working_dir);
     put_set(y, "user", c->user);
     put_set(y, "hostname", c->hostname);
@@ -200,7 +200,7 @@ static void put_container(struct yamlout *y, const Wherry__Spec__Container *c)
     put_flag(y, "init", c->init);
     put_number(y, "stop_signal", c->stop_signal);
     yamlout_millis(y, "stop_grace_period", c->stop_grace_ms);
-    put_pairs(y, "labels", c->labels, c->n_labels);
+    codec_stack_put_pairs(y, "labels", c->labels, c->n_labels);
     if (c->n_cap_add > 0) {
         yamlout_list(y, "cap_add", c->cap_add, c->n_cap_add);
     }
@@ -282,11 +282,14 @@ static void put_deploy(struct yamlout *y, const Wherry__Spec__Service *s)
 {
     yamlout_open(y, "deploy");
     yamlout_text(y, "mode", modes[s->mode]);
+    if (s->endpoint_mode == WHERRY__SPEC__ENDPOINT_MODE__ENDPOINT_DNSRR) {
+        yamlout_text(y, "endpoint_mode", "dnsrr");
+    }
     if (s->mode == WHERRY__SPEC__MODE__MODE_REPLICATED ||
         s->mode == WHERRY__SPEC__MODE__MODE_REPLICATED_JOB) {
         yamlout_raw(y, "replicas", "%u", s->replicas);
     }
-    put_pairs(y, "labels", s->labels, s->n_labels);
+    codec_stack_put_pairs(y, "labels", s->labels, s->n_labels);
     put_resources(y, s);
     put_placement(y, s);
     put_restart(y, s->container->restart);
@@ -315,16 +318,19 @@ static void put_depends(struct yamlout *y, const Wherry__Spec__Service *s)
     yamlout_close(y);
 }
 
-static void put_service(struct yamlout *y, const Wherry__Spec__Service *s)
+static void put_service(struct yamlout *y, const Wherry__Spec__Stack *stack,
+                        const Wherry__Spec__Service *s)
 {
     bool binpack = s->strategy == WHERRY__SPEC__STRATEGY__STRATEGY_BINPACK;
 
     yamlout_open(y, s->name);
     put_container(y, s->container);
+    codec_stack_put_net(y, stack, s->container);
     put_depends(y, s);
     put_deploy(y, s);
-    if (binpack || s->reserve_pids > 0) {
+    if (binpack || s->reserve_pids > 0 || codec_stack_has_link(s)) {
         yamlout_open(y, "x-wherry");
+        codec_stack_put_link(y, s);
         put_set(y, "placement", binpack ? "binpack" : "");
         put_number(y, "reserve_pids", s->reserve_pids);
         yamlout_close(y);
@@ -337,7 +343,7 @@ static void put_volume(struct yamlout *y, const Wherry__Spec__Volume *v)
     yamlout_open(y, v->key);
     yamlout_text(y, "name", v->name);
     put_flag(y, "external", v->external);
-    put_pairs(y, "labels", v->labels, v->n_labels);
+    codec_stack_put_pairs(y, "labels", v->labels, v->n_labels);
     yamlout_close(y);
 }
 
@@ -350,9 +356,10 @@ void codec_stack_to_compose(const struct doc *stack, struct buf *out)
     yamlout_text(&y, "name", s->name);
     yamlout_open(&y, "services");
     for (size_t i = 0; i < s->n_services; i++) {
-        put_service(&y, s->services[i]);
+        put_service(&y, s, s->services[i]);
     }
     yamlout_close(&y);
+    codec_stack_put_networks(&y, s);
     if (s->n_volumes == 0) {
         return;
     }

@@ -214,7 +214,7 @@ services:
       labels: {tier: front}
       placement: {constraints: ["node.labels.disk==ssd", "node.hostname != a"], max_replicas_per_node: 2}
       resources: {reservations: {memory: 32m, cpus: "0.25"}}
-    x-wherry: {placement: binpack, reserve_pids: 5}
+    x-wherry: {placement: binpack, reserve_pids: 5, balance: client, egress: deny, bandwidth: {in: 1.5gbit, out: 64kbit}}
   b:
     image: b
     network_mode: host
@@ -225,6 +225,25 @@ services:
     network_mode: none
     healthcheck: {test: ["TCP", ":1"]}
     deploy: {mode: global-job}
+  d:
+    image: d
+    networks: {back: {aliases: [Two, one], ipv4_address: 10.5.0.7, mac_address: "02:42:ac:11:00:02"}, far: , default: }
+    domainname: example.org
+    dns: [192.0.2.53, 192.0.2.54]
+    dns_search: [example.org, "."]
+    dns_opt: ["ndots:2"]
+    extra_hosts: ["db:192.0.2.1", "up=host-gateway", "six:::1"]
+    ports: ["8443:443", {target: 9, published: "9", protocol: udp, mode: host}]
+    x-wherry: {egress: [192.0.2.0/24, 10.1.2.3], bandwidth: {out: 100gbit}}
+  e:
+    image: e
+    networks: [back]
+    deploy: {endpoint_mode: dnsrr}
+networks:
+  back: {internal: true, attachable: true, enable_ipv6: true, driver: overlay, labels: {k: "1"},
+         ipam: {config: [{subnet: 10.5.0.0/24}, {subnet: 10.6.0.0/24}]}}
+  far: {external: true}
+  own: {name: its_own}
 volumes:
   v: {labels: {k: "1"}}
   e: {external: true, name: other}
