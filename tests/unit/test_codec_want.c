@@ -35,8 +35,43 @@ struct sample {
     Wherry__Spec__Service *services[1];
     Wherry__Spec__Volume volume;
     Wherry__Spec__Volume *volumes[1];
+    char *aliases[2];
+    Wherry__Spec__NetworkUse uses[2];
+    Wherry__Spec__NetworkUse *use_list[2];
+    Wherry__Spec__Network networks[2];
+    Wherry__Spec__Network *network_list[2];
     Wherry__Spec__Stack stack;
 };
+
+/* On the network "edge", which another stack has, and on one of its own. */
+static void sample_networks(struct sample *s)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        wherry__spec__network_use__init(&s->uses[i]);
+        wherry__spec__network__init(&s->networks[i]);
+        s->use_list[i] = &s->uses[i];
+        s->network_list[i] = &s->networks[i];
+    }
+    s->aliases[0] = "api";
+    s->aliases[1] = "www.example";
+    s->uses[0].name = "shop_inner";
+    s->uses[0].ipv4_address = "172.20.0.5";
+    s->uses[1].name = "edge";
+    s->uses[1].aliases = s->aliases;
+    s->uses[1].n_aliases = 2;
+    s->networks[0].key = "edge";
+    s->networks[0].name = "edge";
+    s->networks[0].external = true;
+    s->networks[1].key = "inner";
+    s->networks[1].name = "shop_inner";
+    s->networks[1].internal = true;
+    s->networks[1].attachable = true;
+    s->networks[1].enable_ipv6 = true;
+    s->container.networks = s->use_list;
+    s->container.n_networks = 2;
+    s->stack.networks = s->network_list;
+    s->stack.n_networks = 2;
+}
 
 static void sample_container(struct sample *s)
 {
@@ -160,6 +195,70 @@ START_TEST(what_is_decided_upon)
 }
 END_TEST
 
+START_TEST(networks_of_a_service)
+{
+    struct sample s;
+    auto_want struct codec_want *want = NULL;
+    const struct codec_want_revision *r;
+    struct fleet_ask ask = {0};
+    const struct fleet_want *w;
+
+    sample_init(&s, "web");
+    sample_networks(&s);
+    s.service.balance = WHERRY__SPEC__BALANCE__BALANCE_CLIENT;
+    want = decoded(&s);
+    ck_assert_uint_eq(codec_want_stack(want)->n_networks, 2);
+    ck_assert(codec_want_stack(want)->networks[0].external);
+    ck_assert(codec_want_stack(want)->networks[1].attachable);
+    ck_assert(codec_want_stack(want)->networks[1].internal);
+    ck_assert(codec_want_stack(want)->networks[1].ipv6);
+    w = &codec_want_stack(want)->wants[0];
+    ck_assert_int_eq(w->balance, SVC_BALANCE_CLIENT);
+    ck_assert(w->ask.ports[0].ingress);
+    ck_assert_uint_eq(w->ask.ports[0].target, 80);
+    r = codec_want_revision(want, 0);
+    ck_assert_int_eq(codec_want_ask(r->bytes, r->len, &ask, NULL), 0);
+    ck_assert_uint_eq(ask.n_networks, 2);
+    ck_assert_str_eq(ask.networks[0].name, "edge"); /* in order of names */
+    ck_assert_uint_eq(ask.networks[0].n_aliases, 2);
+    ck_assert_str_eq(ask.networks[0].aliases[1], "www.example");
+    ck_assert_uint_eq(ask.networks[1].address, 0xac140005);
+    codec_want_ask_free(&ask);
+    s.service.endpoint_mode = WHERRY__SPEC__ENDPOINT_MODE__ENDPOINT_DNSRR;
+    s.port.mode = WHERRY__SPEC__PORT_MODE__PORT_HOST;
+    codec_want_free(want);
+    want = decoded(&s);
+    w = &codec_want_stack(want)->wants[0];
+    ck_assert_int_eq(w->balance, SVC_BALANCE_NONE);
+    ck_assert(!w->ask.ports[0].ingress);
+}
+END_TEST
+
+START_TEST(networks_refused)
+{
+    static const struct {
+        const char *network, *address, *alias, *declared, *why;
+    } rows[] = {
+        {"../x", "", "api", "edge", "no name"},
+        {"", "", "api", "edge", "no name"},
+        {"edge", "", "api", "edge", "twice"},
+        {"shop_inner", "::1", "api", "edge", "no IPv4 address"},
+        {"shop_inner", "", "API", "edge", "no host name"},
+        {"shop_inner", "", "api", "a b", "no name"},
+        {"shop_inner", "", "api", "shop_inner", "twice"},
+    };
+    struct sample s;
+
+    sample_init(&s, "web");
+    sample_networks(&s);
+    s.uses[0].name = (char *)(uintptr_t)rows[_i].network;
+    s.uses[0].ipv4_address = (char *)(uintptr_t)rows[_i].address;
+    s.aliases[0] = (char *)(uintptr_t)rows[_i].alias;
+    s.networks[0].name = (char *)(uintptr_t)rows[_i].declared;
+    refused(&s, rows[_i].why);
+}
+END_TEST
+
 START_TEST(reservations)
 {
     struct sample s;
@@ -267,7 +366,65 @@ START_TEST(merged)
 }
 END_TEST
 
+/* Of the older document the networks on which a service that is kept is. */
+START_TEST(merged_networks)
+{
+    struct sample old, new;
+    auto_want struct codec_want *older = NULL;
+    auto_want struct codec_want *newer = NULL;
+    auto_want struct codec_want *both = NULL;
+    auto_buf struct buf bytes = {0};
+
+    sample_init(&old, "web");
+    sample_networks(&old);
+    old.container.n_networks = 1; /* on shop_inner alone */
+    sample_init(&new, "api");
+    older = decoded(&old);
+    newer = decoded(&new);
+    codec_want_merge(older, newer, "shop", is_named, "web api", &bytes);
+    ck_assert_int_eq(codec_want_decode(bytes.data, bytes.len, &both, NULL), 0);
+    ck_assert_uint_eq(codec_want_stack(both)->n_networks, 1);
+    ck_assert_str_eq(codec_want_stack(both)->networks[0].name, "shop_inner");
+    buf_clear(&bytes);
+    codec_want_merge(older, newer, "shop", is_named, "api", &bytes);
+    codec_want_free(both);
+    ck_assert_int_eq(codec_want_decode(bytes.data, bytes.len, &both, NULL), 0);
+    ck_assert_uint_eq(codec_want_stack(both)->n_networks, 0);
+}
+END_TEST
+
 /* ---- stored values ---- */
+
+static void on_vip(void *arg, const struct fleet_vip_view *vip)
+{
+    buf_printf(arg, "%s=%x ", vip->network, vip->address);
+}
+
+START_TEST(stored_vips)
+{
+    const struct fleet_vip_view list[] = {{"edge", 0x0af00001}, {"shop_inner", 0x0af00002}};
+    const struct fleet_vip_view none[] = {{"", 1}};
+    char key[CODEC_STORE_KEY], stack[FLEET_NAME], service[FLEET_NAME];
+    auto_buf struct buf bytes = {0};
+    auto_buf struct buf seen = {0};
+    struct err e = {0};
+
+    codec_store_write_vips(list, 2, &bytes);
+    ck_assert_int_eq(codec_store_read_vips(bytes.data, bytes.len, on_vip, &seen, &e), 0);
+    ck_assert_str_eq(buf_text(&seen), "edge=af00001 shop_inner=af00002 ");
+    buf_clear(&bytes);
+    codec_store_write_vips(none, 1, &bytes);
+    ck_assert_int_eq(codec_store_read_vips(bytes.data, bytes.len, on_vip, &seen, &e), -EBADMSG);
+    codec_store_key_vips("shop", "web", key);
+    ck_assert_str_eq(key, "vip/shop/web");
+    ck_assert_int_eq(codec_store_parse_vips(key, stack, service, &e), 0);
+    ck_assert_str_eq(stack, "shop");
+    ck_assert_str_eq(service, "web");
+    ck_assert_int_lt(codec_store_parse_vips("vip/shop", stack, service, &e), 0);
+    ck_assert_int_lt(codec_store_parse_vips("vip/../web", stack, service, &e), 0);
+    ck_assert_int_lt(codec_store_parse_vips("vip/shop/web/x", stack, service, &e), 0);
+}
+END_TEST
 
 static void on_placement(void *arg, const struct fleet_load_placement *p)
 {
@@ -507,7 +664,11 @@ int main(void)
     tcase_add_test(tc, what_is_decided_upon);
     tcase_add_test(tc, reservations);
     tcase_add_test(tc, documents_refused);
+    tcase_add_test(tc, networks_of_a_service);
+    tcase_add_loop_test(tc, networks_refused, 0, 7);
     tcase_add_test(tc, merged);
+    tcase_add_test(tc, merged_networks);
+    tcase_add_test(tc, stored_vips);
     tcase_add_test(tc, stored_blocks);
     tcase_add_test(tc, stored_stacks);
     tcase_add_test(tc, keys);
