@@ -206,7 +206,7 @@ static void gone(struct fleet *f, struct node *node, uint64_t incarnation)
     if (p->orphan || (p->stop && !p->completed && !p->failed)) {
         emit_of(f, FLEET_HAPPENED_REMOVED, p, "nothing is left of it on %s", node->name);
         placements_remove(f, p);
-    } else {
+    } else if (p->seen.phase != FLEET_PHASE_NONE) {
         placements_forget_seen(p);
         tables_dirty(f, p->service);
     }

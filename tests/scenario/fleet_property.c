@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The fleet in seeded random worlds: nodes that come, fall silent and return, containers that run
  * and end, stacks that are applied, changed and deleted. After every step a full recount has to
- * agree with the fleet's own sums; at the end everything heals, and then the fleet must be quiet,
- * what is wanted must run, and what is pending must find no place with a naive placer either.
+ * agree with the fleet's own sums, and the service table that its FLEET_SERVICE actions keep has to
+ * be the one that is made from scratch; at the end everything heals, and then the fleet must be
+ * quiet, what is wanted must run, and what is pending must find no place with a naive placer
+ * either.
  *
  *   fleet_property [SEEDS [FIRST]]     a failing world prints its seed */
 #include <inttypes.h>
@@ -14,6 +16,7 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 #include "common/linkhash.h"
+#include "common/svctable.h"
 #include "tests/lib/fleet_text.h"
 
 #define NODES    6
@@ -43,6 +46,7 @@ struct host {
 struct world {
     uint64_t seed, random;
     struct fleet *fleet;
+    struct svctable *table; /* as the nodes know it */
     uint64_t now_ms, seq, request;
     struct host hosts[NODES];
     char services[SERVICES][160]; /* as last applied; "" when not in the file */
@@ -187,6 +191,127 @@ static void check_placed(struct world *w, const struct fleet_actions *actions)
     }
 }
 
+/* ---- the service table ---- */
+
+static void put_entry(struct world *w, struct svctable *t, const char *stack, const char *service)
+{
+    auto_free struct svc_entry *entry = fleet_svc_entry(w->fleet, stack, service);
+
+    if (entry != NULL) {
+        (void)svctable_put(t, entry);
+    } else {
+        (void)svctable_remove(t, stack, service);
+    }
+}
+
+static void keep_table(struct world *w, const struct fleet_actions *actions)
+{
+    for (unsigned i = 0; i < actions->n; i++) {
+        if (actions->list[i].type == FLEET_SERVICE) {
+            put_entry(w, w->table, actions->list[i].stack, actions->list[i].service);
+        }
+    }
+}
+
+struct listed {
+    struct world *w;
+    const struct svc_entry *entry;
+    unsigned ready;
+};
+
+/* Every container that is ready is an endpoint, and said to be ready. */
+static void is_listed(void *arg, const struct fleet_placement_view *p)
+{
+    struct listed *l = arg;
+    bool ready = p->ready && !p->unknown;
+
+    l->ready += ready;
+    for (unsigned i = 0; ready && i < l->entry->n_endpoints; i++) {
+        const struct svc_endpoint *e = &l->entry->endpoints[i];
+
+        if (e->incarnation == p->incarnation) {
+            CHECK(l->w,
+                  e->ready && !e->draining && e->slot == p->slot &&
+                      e->address == p->observed->address && e->networks != 0,
+                  "%s.%u", p->service, p->slot);
+            return;
+        }
+    }
+    CHECK(l->w, !ready, "%s.%u is ready and no endpoint", p->service, p->slot);
+}
+
+static void check_entry(struct world *w, unsigned i, const struct fleet_service_view *v)
+{
+    auto_free struct svc_entry *entry = fleet_svc_entry(w->fleet, v->stack, v->service);
+    struct listed l = {.w = w, .entry = entry};
+    unsigned ready = 0;
+
+    if (entry == NULL) {
+        return;
+    }
+    fleet_service_each(w->fleet, 0, i, is_listed, &l);
+    for (unsigned k = 0; k < entry->n_endpoints; k++) {
+        ready += entry->endpoints[k].ready;
+    }
+    CHECK(w, ready == l.ready, "%s: %u ready, %u listed so", v->service, l.ready, ready);
+}
+
+/* Nobody has two addresses, no address has two. */
+static void check_vips(struct world *w)
+{
+    uint32_t seen[SERVICES * 4 * 2];
+    unsigned n = 0;
+    struct fleet_service_view v;
+    struct fleet_vip_view vip;
+
+    for (unsigned i = 0; fleet_service_at(w->fleet, 0, i, &v); i++) {
+        for (unsigned k = 0; fleet_svc_vip_at(w->fleet, "s", v.service, k, &vip); k++) {
+            for (unsigned m = 0; m < n; m++) {
+                CHECK(w, seen[m] != vip.address, "%s on %s", v.service, vip.network);
+            }
+            CHECK(w, vip.address >> 20 == 0x0af, "%s has %08x", v.service, vip.address);
+            CHECK(w, n < ARRAY_LEN(seen), "%u", n);
+            seen[n++] = vip.address;
+        }
+    }
+}
+
+/* Only one service has a port that is published on every node, and it alone says so. */
+static void check_ingress(struct world *w)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < svctable_count(w->table); i++) {
+        n += svctable_at(w->table, i)->n_ports;
+    }
+    CHECK(w, n <= 1, "port 443 of %u services", n);
+}
+
+static void check_table(struct world *w)
+{
+    struct svctable *fresh = svctable_create();
+    struct fleet_service_view v;
+
+    for (unsigned i = 0; fleet_service_at(w->fleet, 0, i, &v); i++) {
+        put_entry(w, fresh, v.stack, v.service);
+        check_entry(w, i, &v);
+    }
+    for (unsigned i = 0; i < svctable_count(fresh) && i < svctable_count(w->table); i++) {
+        const struct svc_entry *a = svctable_at(fresh, i), *b = svctable_at(w->table, i);
+
+        CHECK(w, id128_equal(svc_hash(a), svc_hash(b)), "%s or %s: not told", a->service,
+              b->service);
+    }
+    CHECK(w, svctable_count(fresh) == svctable_count(w->table), "%u told, %u are there",
+          svctable_count(w->table), svctable_count(fresh));
+    svctable_destroy(fresh);
+    check_vips(w);
+    check_ingress(w);
+}
+
+static void plain(struct world *w, enum fleet_event_type type);
+
+/* Done when it is durable, as the executor does it. */
 static void feed(struct world *w, struct fleet_event *e)
 {
     struct fleet_actions actions = {0};
@@ -195,15 +320,23 @@ static void feed(struct world *w, struct fleet_event *e)
     e->unix_ms = 1700000000000ull + w->now_ms;
     fleet_step(w->fleet, e, &actions);
     check_placed(w, &actions);
-    w->actions = actions.n;
-    fleet_actions_finish(&actions);
     check_nodes(w);
     check_services(w);
     if (fleet_revision(w->fleet) > fleet_durable(w->fleet)) {
-        unsigned n = w->actions;
         struct fleet_event done = {.type = FLEET_PERSISTED, .u.revision = fleet_revision(w->fleet)};
 
-        feed(w, &done);
+        done.now_ms = w->now_ms;
+        done.unix_ms = e->unix_ms;
+        fleet_step(w->fleet, &done, &actions);
+    }
+    w->actions = actions.n;
+    keep_table(w, &actions);
+    fleet_actions_finish(&actions);
+    check_table(w);
+    if (fleet_revision(w->fleet) > fleet_durable(w->fleet)) { /* that went on with what was left */
+        unsigned n = w->actions;
+
+        plain(w, FLEET_TICK);
         w->actions += n;
     }
 }
@@ -250,6 +383,7 @@ static struct fleet_observation seen(struct world *w, const struct real *r)
                                   .seq = ++w->seq,
                                   .phase = r->done ? FLEET_PHASE_DONE : FLEET_PHASE_RUNNING,
                                   .health = FLEET_HEALTH_HEALTHY,
+                                  .address = 0x0a800000 + (uint32_t)r->incarnation,
                                   .exit_known = r->done,
                                   .stack = "s",
                                   .service = r->service,
@@ -376,19 +510,21 @@ static void draw_service(struct world *w, unsigned i)
         text[0] = '\0';
         return;
     }
-    (void)snprintf(text, sizeof(w->services[i]), "%s%u replicas=%u mem=%u cpu=%u rev=%u%s%s%s%s",
-                   i == 0 ? "j" : "w", i, draw(w, 7), 16 << draw(w, 5), 50 * draw(w, 8),
-                   1 + draw(w, 3),
+    (void)snprintf(text, sizeof(w->services[i]),
+                   "%s%u replicas=%u mem=%u cpu=%u rev=%u%s%s%s%s net=n%s%s%s", i == 0 ? "j" : "w",
+                   i, draw(w, 7), 16 << draw(w, 5), 50 * draw(w, 8), 1 + draw(w, 3),
                    i == 0   ? " job"
                    : i == 1 ? " global"
                             : "",
                    extras[draw(w, ARRAY_LEN(extras))], draw(w, 4) == 0 ? " port=80" : "",
-                   i == 4 ? " vol=s_data" : "");
+                   i == 4 ? " vol=s_data" : "", draw(w, 2) ? " net=m:also" : "",
+                   draw(w, 4) == 0 ? " dnsrr" : "", draw(w, 3) == 0 ? " ingress=443:443" : "");
 }
 
 static void apply(struct world *w, bool backwards)
 {
     struct fleet_text_service *services = xcalloc(SERVICES, sizeof(*services));
+    static const struct fleet_network networks[] = {{.name = "n"}, {.name = "m"}};
     struct fleet_want wants[SERVICES];
     struct fleet_event e = {.type = FLEET_APPLY};
     struct id128 sum = {0};
@@ -404,6 +540,8 @@ static void apply(struct world *w, bool backwards)
     e.u.apply.request = ++w->request;
     e.u.apply.stack.name = "s";
     e.u.apply.stack.wants = wants;
+    e.u.apply.stack.networks = networks;
+    e.u.apply.stack.n_networks = ARRAY_LEN(networks);
     id128_to_bytes(sum, e.u.apply.stack.digest);
     e.u.apply.prune = true;
     feed(w, &e);
@@ -462,8 +600,15 @@ static void heal(struct world *w)
     failed(w, "it becomes quiet", "after %u rounds", HEAL_MAX);
 }
 
+/* A port that is published on every node is in the way everywhere. */
+static bool clashes(const struct fleet_port *a, const struct fleet_port *b, bool same_node)
+{
+    return a->port == b->port && (same_node || a->ingress || b->ingress);
+}
+
 struct taken {
     const struct fleet_want *want;
+    bool same_node;
     const char *service;
     uint32_t here;
     bool port;
@@ -474,12 +619,22 @@ static void look_taken(void *arg, const struct fleet_placement_view *p)
     struct taken *t = arg;
     bool same = strcmp(p->service, t->service) == 0;
 
-    t->here += same && !p->completed && !p->failed && !p->orphan;
+    t->here += t->same_node && same && !p->completed && !p->failed && !p->orphan;
     for (unsigned i = 0; i < p->ask->n_ports; i++) {
         for (unsigned k = 0; k < t->want->ask.n_ports; k++) {
-            t->port |=
-                !same && !p->completed && p->ask->ports[i].port == t->want->ask.ports[k].port;
+            t->port |= !same && !p->completed &&
+                       clashes(&p->ask->ports[i], &t->want->ask.ports[k], t->same_node);
         }
+    }
+}
+
+static void look_everywhere(struct world *w, struct id128 node, struct taken *t)
+{
+    struct fleet_node_view v;
+
+    for (unsigned i = 0; fleet_node_at(w->fleet, i, &v); i++) {
+        t->same_node = id128_equal(v.id, node);
+        fleet_node_each(w->fleet, v.id, 0, look_taken, t);
     }
 }
 
@@ -510,7 +665,7 @@ static bool fits_somewhere(struct world *w, const struct fleet_want *want, const
             !id128_equal(volume.node_id, v.id)) {
             continue;
         }
-        fleet_node_each(w->fleet, v.id, 0, look_taken, &t);
+        look_everywhere(w, v.id, &t);
         if (v.state == FLEET_NODE_STATE_READY && constraints_hold(want, &v) && !t.port &&
             (want->max_per_node == 0 || t.here < want->max_per_node) &&
             v.reserved.memory_bytes + ask->memory_bytes <= v.facts.total.memory_bytes &&
@@ -563,6 +718,7 @@ static void one_world(uint64_t seed)
     w->seed = seed;
     w->random = seed * 0x9e3779b97f4a7c15ull | 1;
     w->fleet = fleet_create();
+    w->table = svctable_create();
     w->now_ms = 1000;
     make_hosts(w);
     {
@@ -572,6 +728,9 @@ static void one_world(uint64_t seed)
         e.now_ms = w->now_ms;
         e.u.cluster.epoch = 1;
         e.u.cluster.blocks_max = 64;
+        e.u.cluster.range = 0x0a800000;
+        e.u.cluster.range_prefix = 9;
+        e.u.cluster.node_prefix = 22;
         fleet_step(w->fleet, &e, &none);
         fleet_actions_finish(&none);
     }
@@ -587,6 +746,8 @@ static void one_world(uint64_t seed)
         CHECK(w, w->actions == 1, "applying twice gave %u actions", w->actions);
     }
     check_zero(w);
+    CHECK(w, svctable_count(w->table) == 0, "%u services are left", svctable_count(w->table));
+    svctable_destroy(w->table);
     fleet_destroy(w->fleet);
     free(w);
 }

@@ -33,6 +33,8 @@ struct controller {
     struct fleet *fleet;
     struct uv_sessions *sessions;
     uint64_t epoch;
+    struct svctable *services;
+    bool services_complete;
     bool slow_store; /* nothing becomes durable */
     uint64_t put;    /* highest revision given to the store */
     struct fleet_actions held;
@@ -223,6 +225,13 @@ static const struct fleet *the_fleet(void *arg)
 {
     (void)arg;
     return ctl.fleet;
+}
+
+static const struct svctable *the_services(void *arg, bool *ret_complete)
+{
+    (void)arg;
+    *ret_complete = ctl.services_complete;
+    return ctl.services;
 }
 
 static const void *the_revision(void *arg, const uint8_t digest[FLEET_DIGEST], size_t *ret_len)
@@ -550,10 +559,31 @@ struct peer {
     struct id128 told; /* sum of the last set or increment */
     bool told_sum;
     uint64_t removed;
+    struct svctable *services; /* as told; between begin and end: not in force */
+    unsigned wholes, sums;
+    struct id128 services_sum;
     bool writable, ended, closed, open, greeted;
 };
 
 static struct peer peers[PEERS];
+
+static void take_services(struct peer *p, const struct link_services *s)
+{
+    if (s->whole_begin) {
+        svctable_clear(p->services);
+        p->wholes++;
+    }
+    for (unsigned i = 0; i < s->n_changed; i++) {
+        (void)svctable_put(p->services, &s->changed[i]);
+    }
+    for (unsigned i = 0; i < s->n_removed; i++) {
+        (void)svctable_remove(p->services, s->removed[i].stack, s->removed[i].service);
+    }
+    if (s->has_sum) { /* each that is said has to be right */
+        ck_assert(id128_equal(s->sum, svctable_sum(p->services)));
+        p->sums++;
+    }
+}
 
 static void on_peer_frame(struct uv_wire *wire, const uint8_t *bytes, size_t len)
 {
@@ -590,6 +620,9 @@ static void on_peer_frame(struct uv_wire *wire, const uint8_t *bytes, size_t len
         p->told = m.u.assign.assigned;
         p->removed = m.u.assign.n_removed > 0 ? m.u.assign.removed[0] : p->removed;
         break;
+    case LINK_SERVICES:
+        take_services(p, &m.u.services);
+        break;
     default:
         break;
     }
@@ -620,7 +653,8 @@ static void peer_open(struct peer *p)
 {
     struct sockaddr_storage ss;
 
-    *p = (struct peer){.open = true};
+    svctable_destroy(p->services);
+    *p = (struct peer){.open = true, .services = svctable_create()};
     ck_assert_int_eq(uv_wire_parse(uv_sessions_address(ctl.sessions), &ss, NULL), 0);
     uv_wire_init(&p->wire, &loop, &peer_events, FRAME_MAX_FIRST);
     uv_wire_connect(&p->wire, (struct sockaddr *)&ss);
@@ -700,7 +734,8 @@ static void setup(void)
                                         .node_prefix = 22,
                                         .events = &events,
                                         .fleet = the_fleet,
-                                        .revision = the_revision};
+                                        .revision = the_revision,
+                                        .services = the_services};
     unsigned n = 0;
     struct err e = {0};
 
@@ -712,7 +747,7 @@ static void setup(void)
     (void)EVP_Digest(document, document_len, revision_digest, &n, EVP_sha256(), NULL);
     (void)snprintf(state, sizeof(state), "/tmp/wherry-test-link-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(state));
-    ctl = (struct controller){0};
+    ctl = (struct controller){.services = svctable_create(), .services_complete = true};
     fleet_new(3);
     ck_assert_msg(uv_sessions_create(&loop, &config, &ctl.sessions, &e) == 0, "%s", e.text);
     memset(peers, 0, sizeof(peers));
@@ -733,7 +768,9 @@ static void teardown(void)
     }
     for (unsigned i = 0; i < PEERS; i++) {
         peer_close(&peers[i]);
+        svctable_destroy(peers[i].services);
     }
+    svctable_destroy(ctl.services);
     uv_sessions_close(ctl.sessions, on_closed, &closed);
     UNTIL(closed);
     fleet_destroy(ctl.fleet);
@@ -837,6 +874,153 @@ START_TEST(equal_sums_move_nothing)
     apply(21);
     UNTIL(q->placements == 1); /* the increment alone */
     ck_assert(id128_equal(q->told, sum_of(1)));
+}
+END_TEST
+
+/* ---- the service table ---- */
+
+/* Endpoints make it large. */
+static void put_service(struct svctable *t, unsigned number, unsigned n_endpoints)
+{
+    struct svc_network network = {.name = "shop_default", .vip = 0x0af00000 + number};
+    auto_free struct svc_endpoint *list = xcalloc(n_endpoints + 1, sizeof(*list));
+    struct svc_entry entry = {.stack = "shop",
+                              .networks = &network,
+                              .n_networks = 1,
+                              .endpoints = list,
+                              .n_endpoints = n_endpoints};
+
+    (void)snprintf(entry.service, sizeof(entry.service), "s%u", number);
+    for (unsigned i = 0; i < n_endpoints; i++) {
+        list[i] = (struct svc_endpoint){
+            .incarnation = i + 1, .slot = i + 1, .address = 0x0a800001 + i, .networks = 1};
+    }
+    (void)svctable_put(t, &entry);
+}
+
+static void services_hello(struct peer *p, struct id128 holds)
+{
+    struct link_message m = hello_of(1, "host-b");
+
+    m.u.hello.features = LINK_FEATURE_SERVICES;
+    m.u.hello.services = holds;
+    peer_open(p);
+    peer_say(p, &m);
+    UNTIL(p->got[LINK_WELCOME] == 1 && p->got[LINK_ROUTES] == 1);
+}
+
+static bool has_all(const struct peer *p)
+{
+    return svctable_count(p->services) == svctable_count(ctl.services) &&
+           id128_equal(svctable_sum(p->services), svctable_sum(ctl.services)) && p->sums > 0;
+}
+
+START_TEST(services_whole_then_changes)
+{
+    struct peer *p = &peers[0];
+    unsigned before;
+
+    for (unsigned i = 0; i < 3000; i++) {
+        put_service(ctl.services, i, i % 5);
+    }
+    put_service(ctl.services, 3000, SVC_ENDPOINTS_MAX); /* one that fills a frame alone */
+    services_hello(p, (struct id128){0, 0});
+    for (unsigned i = 0; i < 200; i++) { /* it changes while it is being told */
+        put_service(ctl.services, i * 7 % 3000, 6 + i);
+        (void)svctable_remove(ctl.services, "shop", i % 2 == 0 ? "s5" : "s2999");
+        uv_sessions_services(ctl.sessions);
+        (void)uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    UNTIL(has_all(p));
+    ck_assert_uint_eq(p->wholes, 1);
+    ck_assert_uint_gt(p->got[LINK_SERVICES], 2);
+    before = p->got[LINK_SERVICES];
+    put_service(ctl.services, 1, 9);
+    uv_sessions_services(ctl.sessions);
+    UNTIL(has_all(p));
+    ck_assert_uint_eq(p->got[LINK_SERVICES], before + 1);
+    turns_ms(50);
+    ck_assert_uint_eq(p->got[LINK_SERVICES], before + 1);
+}
+END_TEST
+
+START_TEST(equal_services_move_nothing)
+{
+    struct peer *p = &peers[0];
+
+    put_service(ctl.services, 1, 1);
+    services_hello(p, svctable_sum(ctl.services));
+    put_service(p->services, 1, 1);
+    turns_ms(100);
+    ck_assert_uint_eq(p->got[LINK_SERVICES], 0);
+    put_service(ctl.services, 2, 1);
+    (void)svctable_remove(ctl.services, "shop", "s1");
+    uv_sessions_services(ctl.sessions);
+    UNTIL(p->got[LINK_SERVICES] == 1);
+    ck_assert(has_all(p));
+    ck_assert_uint_eq(p->wholes, 0);
+}
+END_TEST
+
+/* A controller that has not heard of everybody takes nothing from who holds something. */
+START_TEST(services_are_kept_until_all_are_heard)
+{
+    struct peer *p = &peers[0], *q = &peers[1];
+
+    ctl.services_complete = false;
+    put_service(ctl.services, 1, 1);
+    services_hello(p, (struct id128){1, 2});
+    turns_ms(100);
+    ck_assert_uint_eq(p->got[LINK_SERVICES], 0);
+    services_hello(q, (struct id128){0, 0}); /* it has nothing to lose */
+    UNTIL(has_all(q));
+    peer_close(q);
+    UNTIL(p->closed); /* replaced by q */
+    services_hello(p, (struct id128){1, 2});
+    ctl.services_complete = true;
+    uv_sessions_services(ctl.sessions);
+    UNTIL(has_all(p));
+    ck_assert_uint_eq(p->wholes, 1);
+}
+END_TEST
+
+/* More removals than the log holds, while the wire was busy: the whole, anew. */
+START_TEST(services_too_far_behind)
+{
+    struct peer *p = &peers[0];
+
+    services_hello(p, (struct id128){0, 0});
+    put_service(ctl.services, 9999, 1);
+    uv_sessions_services(ctl.sessions);
+    UNTIL(has_all(p));
+    for (unsigned i = 0; i < 5000; i++) {
+        put_service(ctl.services, i, 1);
+    }
+    uv_sessions_services(ctl.sessions);
+    for (unsigned i = 0; i < 4900; i++) {
+        char name[16];
+
+        (void)snprintf(name, sizeof(name), "s%u", i);
+        (void)svctable_remove(ctl.services, "shop", name);
+    }
+    uv_sessions_services(ctl.sessions);
+    UNTIL(has_all(p));
+    ck_assert_uint_eq(p->wholes, 1);
+    ck_assert_uint_eq(svctable_count(p->services), 101);
+}
+END_TEST
+
+START_TEST(services_are_for_who_takes_them)
+{
+    struct peer *p = &peers[0];
+
+    put_service(ctl.services, 1, 1);
+    peer_open(p);
+    peer_hello(p, 1, "host-b");
+    UNTIL(p->got[LINK_WELCOME] == 1);
+    uv_sessions_services(ctl.sessions);
+    turns_ms(100);
+    ck_assert_uint_eq(p->got[LINK_SERVICES], 0);
 }
 END_TEST
 
@@ -1228,6 +1412,11 @@ int main(void)
     tcase_set_timeout(hand, 40);
     tcase_add_test(hand, wildcards_are_refused);
     tcase_add_test(hand, set_then_increments);
+    tcase_add_test(hand, services_whole_then_changes);
+    tcase_add_test(hand, equal_services_move_nothing);
+    tcase_add_test(hand, services_are_kept_until_all_are_heard);
+    tcase_add_test(hand, services_too_far_behind);
+    tcase_add_test(hand, services_are_for_who_takes_them);
     tcase_add_test(hand, other_sum_gets_a_whole_set);
     tcase_add_test(hand, equal_sums_move_nothing);
     tcase_add_test(hand, nothing_is_told_before_it_is_durable);
