@@ -253,7 +253,7 @@ ask_hosts() {
         url=http://$(address "$host"):8080/cgi-bin/index.cgi
         printf '%s answers: ' "$url"
         curl -fsS --noproxy '*' -m 5 --retry 10 --retry-delay 1 --retry-connrefused "$url" |
-            sed -n 's/^<p>\(.*\)<\/p>$/\1/p'
+            sed -n 's/^<p>\(.*\)<\/p>$/\1/p' | paste -sd ';' | sed 's/;/; /g'
     done
 }
 
