@@ -11,12 +11,12 @@
 #include <string.h>
 
 #include "agent/net/net.h"
+#include "agent/net/netconfig.h"
 #include "agent/uv_agent_ports.h"
 #include "common/cleanup.h"
 #include "common/log.h"
 
-#define STATE_PATH_USUAL "/var/lib/wherry"
-#define RETRY_MS         1000u /* between attempts to bring it up */
+#define RETRY_MS 1000u /* between attempts to bring it up */
 
 struct uv_agent_net {
     struct uv_agent *agent;
@@ -71,18 +71,6 @@ static bool read_address(const char *text, uint32_t *ret)
     return true;
 }
 
-/* Agents beside each other differ by their state directories. */
-static void make_suffix(const char *state_path, char *ret, size_t size)
-{
-    struct id128 hash = id128_hash(state_path, strlen(state_path));
-
-    if (strcmp(state_path, STATE_PATH_USUAL) == 0) {
-        (void)snprintf(ret, size, "node");
-    } else {
-        (void)snprintf(ret, size, "s%08x", (unsigned)(hash.lo & 0xffffffffu));
-    }
-}
-
 static bool wants_network(const struct attempt *at)
 {
     const struct order *order = at->unit->order;
@@ -93,6 +81,49 @@ static bool wants_network(const struct attempt *at)
 static struct net_id id_of(const struct attempt *at)
 {
     return (struct net_id){.incarnation = at->of.incarnation, .run = at->of.run};
+}
+
+static bool has_mac(const uint8_t mac[6])
+{
+    static const uint8_t none[6];
+
+    return memcmp(mac, none, sizeof(none)) != 0;
+}
+
+/* As the document says of all its networks together: there is one eth0. */
+static struct net_link link_of(const struct attempt *at)
+{
+    const struct order *order = at->unit->order;
+    struct net_link link = {.address = at->address};
+    struct order_network_use use;
+
+    if (order == NULL) {
+        return link; /* a stray: it is not known any more */
+    }
+    for (unsigned i = 0; order_network_use(order, i, &use); i++) {
+        link.extra = link.extra == 0 ? use.ipv4 : link.extra;
+        if (has_mac(use.mac) && !has_mac(link.mac)) {
+            memcpy(link.mac, use.mac, sizeof(link.mac));
+        }
+    }
+    order_bandwidth(order, &link.bits_in, &link.bits_out);
+    return link;
+}
+
+/* One link cannot have two of what it has one of. */
+static int check_one_link(const struct attempt *at, const struct net_link *link, struct err *e)
+{
+    struct order_network_use use;
+
+    for (unsigned i = 0; order_network_use(at->unit->order, i, &use); i++) {
+        if (use.ipv4 != 0 && use.ipv4 != link->extra) {
+            return err_say(e, EINVAL, "ipv4_address is asked for on two networks; one is possible");
+        }
+        if (has_mac(use.mac) && memcmp(use.mac, link->mac, sizeof(use.mac)) != 0) {
+            return err_say(e, EINVAL, "different mac_address on two networks; one is possible");
+        }
+    }
+    return 0;
 }
 
 static void on_published(void *arg, int status, const struct err *e)
@@ -145,7 +176,7 @@ static void adopt(struct uv_agent_net *n)
                 cap = cap > 0 ? cap * 2 : 64;
                 found = xrealloc(found, cap, sizeof(*found));
             }
-            found[count++] = (struct net_found){.id = id_of(at), .address = at->address};
+            found[count++] = (struct net_found){.id = id_of(at), .link = link_of(at)};
         }
     }
     if (net_adopt(n->net, found, count, &e) < 0) {
@@ -259,7 +290,7 @@ int uv_agent_net_create(struct uv_agent *a, struct err *e)
     (void)e;
     n->agent = a;
     n->live = 1;
-    make_suffix(a->dirs.state_path, n->suffix, sizeof(n->suffix));
+    netconfig_suffix(a->dirs.state_path, n->suffix);
     (void)uv_timer_init(a->loop, &n->timer);
     (void)uv_timer_start(&n->timer, on_timer, 0, 0);
     a->net = n;
@@ -294,13 +325,18 @@ int uv_agent_net_reserve(struct attempt *at, struct err *e)
 int uv_agent_net_attach(struct attempt *at, int netns_fd, struct err *e)
 {
     struct uv_agent_net *n = at->unit->agent->net;
+    struct net_link link;
     int rc;
 
     if (at->address == 0) {
         return 0;
     }
     assert(n->net != NULL);
-    rc = net_attach(n->net, id_of(at), netns_fd, at->address, e);
+    link = link_of(at);
+    rc = check_one_link(at, &link, e);
+    if (rc == 0) {
+        rc = net_attach(n->net, id_of(at), netns_fd, &link, e);
+    }
     if (rc == 0) {
         at->attached = true;
         n->attached++;

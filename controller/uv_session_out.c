@@ -92,6 +92,19 @@ static unsigned collect_routes(const struct session *se, const struct fleet *f,
     return n;
 }
 
+/* After its start a controller knows the addresses only of nodes that it has heard; what the others
+ * hold from before is better than that. */
+static bool routes_are_due(const struct session *se)
+{
+    const struct uv_sessions_config *config = &se->owner->config;
+    bool complete = true;
+
+    if (se->routes_due && config->services != NULL) {
+        (void)config->services(config->arg, &complete);
+    }
+    return se->routes_due && complete;
+}
+
 static void routes(struct session *se, const struct fleet *f)
 {
     struct link_message m = {.kind = LINK_ROUTES};
@@ -187,7 +200,7 @@ void uv_session_next(struct session *se)
         welcome(se, f);
     } else if (se->beat_due) {
         beat(se, f);
-    } else if (se->routes_due) {
+    } else if (routes_are_due(se)) {
         routes(se, f);
     } else if (!request(se) && !stream(se) && !uv_session_assign(se, f)) {
         (void)uv_session_services(se);

@@ -5,19 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/net/rtnl.h"
-
 /* `seen` and the rest belong to one assertion. */
 struct entry {
     char name[IFNAMSIZ];
     struct net_id id;
-    uint32_t address;
+    struct rtnl_peer peer;
     bool told;
     uint64_t missing_ms; /* since when; 0: it is there */
     unsigned index;      /* 0: there is no such link */
     bool up;
-    bool route;
-    bool neighbour;
+    unsigned routes;     /* bit 0: to its address, bit 1: to the extra one */
+    unsigned neighbours; /* likewise */
 };
 
 struct attached {
@@ -68,7 +66,8 @@ static struct entry *find(const struct attached *a, const char *name)
     return at < a->n && strcmp(a->list[at].name, name) == 0 ? &a->list[at] : NULL;
 }
 
-void attached_add(struct attached *a, struct net_id id, const char *name, uint32_t address)
+void attached_add(struct attached *a, struct net_id id, const char *name,
+                  const struct rtnl_peer *peer)
 {
     unsigned at = place_of(a, name);
 
@@ -80,7 +79,7 @@ void attached_add(struct attached *a, struct net_id id, const char *name, uint32
         memmove(&a->list[at + 1], &a->list[at], (a->n - at) * sizeof(*a->list));
         a->n++;
     }
-    a->list[at] = (struct entry){.id = id, .address = address};
+    a->list[at] = (struct entry){.id = id, .peer = *peer};
     (void)snprintf(a->list[at].name, sizeof(a->list[at].name), "%s", name);
 }
 
@@ -99,7 +98,7 @@ void attached_remove(struct attached *a, const char *name)
 static bool has_address(const struct attached *a, uint32_t address)
 {
     for (unsigned i = 0; i < a->n; i++) {
-        if (a->list[i].address == address) {
+        if (a->list[i].peer.address == address || a->list[i].peer.extra == address) {
             return true;
         }
     }
@@ -124,39 +123,50 @@ bool attached_matters(const struct attached *a, const struct rtnlevent *event)
 
 /* ---- what is there ---- */
 
-/* All entries, by address: for what knows no name. */
+/* All addresses with their entries: for what knows no name. */
 struct by_address {
-    struct entry **list;
+    struct of_address {
+        uint32_t address;
+        unsigned bit;
+        struct entry *entry;
+    } * list;
     unsigned n;
 };
 
 static int compare(const void *l, const void *r)
 {
-    const struct entry *a = *(struct entry *const *)l;
-    const struct entry *b = *(struct entry *const *)r;
+    const struct of_address *a = l;
+    const struct of_address *b = r;
 
     return (a->address > b->address) - (a->address < b->address);
 }
 
 static struct by_address sort(struct attached *a)
 {
-    struct by_address by = {.list = xcalloc(a->n + 1, sizeof(struct entry *)), .n = a->n};
+    struct by_address by = {.list = xcalloc(2 * a->n + 1, sizeof(*by.list))};
 
     for (unsigned i = 0; i < a->n; i++) {
-        by.list[i] = &a->list[i];
+        struct entry *x = &a->list[i];
+
+        by.list[by.n++] = (struct of_address){x->peer.address, 1, x};
+        if (x->peer.extra != 0) {
+            by.list[by.n++] = (struct of_address){x->peer.extra, 2, x};
+        }
     }
     qsort(by.list, by.n, sizeof(*by.list), compare);
     return by;
 }
 
-static struct entry *lookup(const struct by_address *by, uint32_t address)
+static const struct of_address *lookup(const struct by_address *by, uint32_t address)
 {
-    struct entry wanted = {.address = address};
-    struct entry *key = &wanted;
-    struct entry **at =
-        by->n > 0 ? bsearch(&key, by->list, by->n, sizeof(*by->list), compare) : NULL;
+    struct of_address key = {.address = address};
 
-    return at != NULL ? *at : NULL;
+    return by->n > 0 ? bsearch(&key, by->list, by->n, sizeof(*by->list), compare) : NULL;
+}
+
+static unsigned all_bits(const struct entry *x)
+{
+    return x->peer.extra != 0 ? 3 : 1;
 }
 
 static void on_link(void *arg, const struct rtnl_link *link)
@@ -171,19 +181,21 @@ static void on_link(void *arg, const struct rtnl_link *link)
 
 static void on_route(void *arg, const struct rtnl_route *route)
 {
-    struct entry *x = route->prefix == 32 && route->metric == 0 ? lookup(arg, route->dst) : NULL;
+    const struct of_address *x =
+        route->prefix == 32 && route->metric == 0 ? lookup(arg, route->dst) : NULL;
 
-    if (x != NULL) {
-        x->route |= route->index == x->index && route->via == 0;
+    if (x != NULL && route->index == x->entry->index && route->via == 0) {
+        x->entry->routes |= x->bit;
     }
 }
 
 static void on_neighbour(void *arg, const struct rtnl_neighbour *neighbour)
 {
-    struct entry *x = lookup(arg, neighbour->address);
+    const struct of_address *x = lookup(arg, neighbour->address);
 
-    if (x != NULL) {
-        x->neighbour |= neighbour->index == x->index && rtnl_veth_is_peer(neighbour);
+    if (x != NULL && neighbour->index == x->entry->index &&
+        rtnl_veth_is_peer(&x->entry->peer, neighbour)) {
+        x->entry->neighbours |= x->bit;
     }
 }
 
@@ -194,8 +206,8 @@ static int look(struct attached *a, int fd, struct err *e)
 
     for (unsigned i = 0; i < a->n; i++) {
         a->list[i].index = 0;
-        a->list[i].route = false;
-        a->list[i].neighbour = false;
+        a->list[i].routes = 0;
+        a->list[i].neighbours = 0;
     }
     rc = rtnl_links(fd, a->links, on_link, a, e);
     if (rc < 0) {
@@ -226,10 +238,10 @@ int attached_assert(struct attached *a, int fd, unsigned *ret_restored, bool *re
         int one;
 
         *ret_missing |= x->index == 0 && !x->told;
-        if (x->index == 0 || (x->up && x->route && x->neighbour)) {
+        if (x->index == 0 || (x->up && x->routes == all_bits(x) && x->neighbours == all_bits(x))) {
             continue;
         }
-        one = rtnl_veth_hold(fd, x->name, x->index, x->address, &why);
+        one = rtnl_veth_hold(fd, x->name, x->index, &x->peer, &why);
         *ret_restored += one == 0;
         if (one < 0 && rc == 0) {
             rc = err_say(e, one, "%s: %s", x->name, why.text);

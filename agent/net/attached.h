@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "agent/net/net.h"
+#include "agent/net/rtnl.h"
 #include "agent/net/rtnlevent.h"
 
 struct attached;
@@ -18,7 +19,8 @@ struct attached;
 struct attached *attached_create(const char *links);
 void attached_destroy(struct attached *a); /* accepts NULL */
 
-void attached_add(struct attached *a, struct net_id id, const char *name, uint32_t address);
+void attached_add(struct attached *a, struct net_id id, const char *name,
+                  const struct rtnl_peer *peer);
 void attached_remove(struct attached *a, const char *name); /* also if it was never added */
 
 /* Whether something of theirs may have been changed. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Addresses are a bitmap; links and routes are found again by what they are called in the kernel;
+/* Links and routes are found again by what they are called in the kernel (netlinks.h, overlay.h);
  * what may go where is what the table says (nettable.h). */
 #include "agent/net/net.h"
 
@@ -13,9 +13,9 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "agent/net/attached.h"
 #include "agent/net/netconfig.h"
 #include "agent/net/netkeep.h"
+#include "agent/net/netlinks.h"
 #include "agent/net/netports.h"
 #include "agent/net/nettable.h"
 #include "agent/net/overlay.h"
@@ -24,8 +24,6 @@
 #include "agent/net/rules.h"
 #include "common/cleanup.h"
 #include "common/failpoint.h"
-
-#define MTU_DEFAULT 1500u
 
 /* Somebody waits for his ports to be in force. */
 struct waiter {
@@ -39,13 +37,9 @@ struct net {
     struct rules_config rules;
     char suffix[NET_SUFFIX_MAX + 1];
     char *nft_program;
-    unsigned mtu;
     int rtnl;
-    uint64_t *taken; /* one bit per address of the block */
-    uint32_t n_addresses;
-    uint32_t next; /* where the search for a free one begins: not what was given back last */
+    struct netlinks *links;
     struct overlay *overlay;
-    struct attached *attached;
     struct netkeep *keep;
     struct nettable *table;
     unsigned (*all)(void *arg, struct netelems *ret);
@@ -81,160 +75,27 @@ static int switch_forwarding_on(struct err *e)
     return pwrite(fd, "1", 1, 0) == 1 ? 0 : err_set(e, errno, "write to %s", path);
 }
 
-/* ---- addresses ---- */
-
-static bool is_taken(const struct net *net, uint32_t i)
-{
-    return (net->taken[i / 64] >> (i % 64) & 1) != 0;
-}
-
-static void set_taken(struct net *net, uint32_t i, bool taken)
-{
-    uint64_t bit = (uint64_t)1 << (i % 64);
-
-    net->taken[i / 64] = taken ? net->taken[i / 64] | bit : net->taken[i / 64] & ~bit;
-}
+/* ---- addresses and links ---- */
 
 int net_reserve(struct net *net, uint32_t *ret_address, struct err *e)
 {
-    for (uint32_t tried = 0; tried < net->n_addresses; tried++) {
-        uint32_t i = (net->next + tried) % net->n_addresses;
-
-        if (!is_taken(net, i)) {
-            set_taken(net, i, true);
-            net->next = i + 1;
-            *ret_address = net->rules.block + i;
-            return 0;
-        }
-    }
-    return err_say(e, ENOSPC, "all %u addresses of this node's block are in use",
-                   (unsigned)net->n_addresses - 2);
+    return netlinks_reserve(net->links, ret_address, e);
 }
 
-/* ---- links ---- */
-
-int net_attach(struct net *net, struct net_id id, int netns_fd, uint32_t address, struct err *e)
+int net_attach(struct net *net, struct net_id id, int netns_fd, const struct net_link *link,
+               struct err *e)
 {
-    char name[NETCONFIG_LINK_NAME];
-    char alias[80];
-    struct rtnl_veth veth = {.name = name,
-                             .alias = alias,
-                             .address = address,
-                             .gateway = NET_GATEWAY,
-                             .mtu = net->mtu,
-                             .netns_fd = netns_fd};
-    int rc;
-
-    assert(rules_in_block(&net->rules, address));
-    assert(is_taken(net, address - net->rules.block));
-    netconfig_link_name(net->suffix, id, name);
-    (void)snprintf(alias, sizeof(alias), "wherry %s %llx run %u", net->suffix,
-                   (unsigned long long)id.incarnation, id.run);
-    FAILPOINT("agent.net.before_attach");
-    rc = rtnl_veth_add(net->rtnl, &veth, e);
-    FAILPOINT("agent.net.after_attach");
-    if (rc < 0) {
-        return err_wrap(e, "network");
-    }
-    attached_add(net->attached, id, name, address);
-    return 0;
+    return netlinks_attach(net->links, net->rtnl, id, netns_fd, link, e);
 }
 
 int net_detach(struct net *net, struct net_id id, uint32_t address, struct err *e)
 {
-    char name[NETCONFIG_LINK_NAME];
-    int rc;
-
-    netconfig_link_name(net->suffix, id, name);
-    attached_remove(net->attached, name);
-    rc = rtnl_link_del(net->rtnl, name, e);
-    if (rc == 0 && rules_in_block(&net->rules, address)) {
-        set_taken(net, address - net->rules.block, false);
-    }
-    return rc;
-}
-
-/* Names that a dump has given, to be looked at when it is over. */
-struct names {
-    char (*list)[16];
-    unsigned n;
-    unsigned cap;
-};
-
-static void on_name(void *arg, const struct rtnl_link *link)
-{
-    struct names *names = arg;
-
-    if (names->n == names->cap) {
-        names->cap = names->cap > 0 ? names->cap * 2 : 64;
-        names->list = xrealloc(names->list, names->cap, sizeof(*names->list));
-    }
-    (void)snprintf(names->list[names->n++], sizeof(*names->list), "%s", link->name);
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
-/* Removes our links but those named (sorted). Tries all; the first error is returned. */
-static int remove_links(struct net *net, const char (*keep)[16], unsigned n, struct err *e)
-{
-    struct names names = {0};
-    int rc = rtnl_links(net->rtnl, net->rules.links, on_name, &names, e);
-
-    for (unsigned i = 0; i < names.n; i++) {
-        struct err why;
-        int one = 0;
-
-        if (n == 0 || bsearch(names.list[i], keep, n, sizeof(*keep), by_name) == NULL) {
-            one = rtnl_link_del(net->rtnl, names.list[i], &why);
-        }
-        rc = one < 0 && rc == 0 ? err_say(e, one, "%s", why.text) : rc;
-    }
-    free(names.list);
-    return rc;
-}
-
-static int adopt_address(struct net *net, const struct net_found *f, struct err *e)
-{
-    uint32_t a = f->address;
-
-    if (!rules_in_block(&net->rules, a)) {
-        return err_say(e, ERANGE, "address %u.%u.%u.%u lies outside of this node's block", a >> 24,
-                       a >> 16 & 0xff, a >> 8 & 0xff, a & 0xff);
-    }
-    if (is_taken(net, a - net->rules.block)) {
-        return err_say(e, EADDRINUSE, "address %u.%u.%u.%u belongs to two containers", a >> 24,
-                       a >> 16 & 0xff, a >> 8 & 0xff, a & 0xff);
-    }
-    set_taken(net, a - net->rules.block, true);
-    return 0;
+    return netlinks_detach(net->links, net->rtnl, id, address, e);
 }
 
 int net_adopt(struct net *net, const struct net_found *found, unsigned n, struct err *e)
 {
-    char(*keep)[16] = xcalloc(n + 1, sizeof(*keep));
-    int rc = 0;
-
-    for (unsigned i = 0; i < n; i++) {
-        struct err why;
-        int one = adopt_address(net, &found[i], &why);
-
-        rc = one < 0 && rc == 0 ? err_say(e, one, "%s", why.text) : rc;
-        netconfig_link_name(net->suffix, found[i].id, keep[i]);
-        if (one == 0) {
-            attached_add(net->attached, found[i].id, keep[i], found[i].address);
-        }
-    }
-    qsort(keep, n, sizeof(*keep), by_name);
-    if (rc == 0) {
-        rc = remove_links(net, (const char(*)[16])keep, n, e);
-    } else {
-        (void)remove_links(net, (const char(*)[16])keep, n, NULL);
-    }
-    free(keep);
-    return rc;
+    return netlinks_adopt(net->links, net->rtnl, found, n, e);
 }
 
 /* ---- elements ---- */
@@ -461,8 +322,7 @@ static void net_free(struct net *net)
     netelems_finish(&net->ports);
     netelems_finish(&net->nodes);
     overlay_destroy(net->overlay);
-    attached_destroy(net->attached);
-    free(net->taken);
+    netlinks_destroy(net->links);
     free(net->nft_program);
     free(net);
 }
@@ -489,7 +349,7 @@ static struct net *make(const struct net_config *c)
     net->overlay = make_overlay(c);
     netconfig_table_name(c->suffix, net->rules.table, sizeof(net->rules.table));
     netconfig_link_prefix(c->suffix, net->rules.links);
-    net->attached = attached_create(net->rules.links);
+    net->links = netlinks_create(c);
     net->rules.range = c->range;
     net->rules.range_prefix = c->range_prefix;
     net->rules.block = c->block;
@@ -498,19 +358,16 @@ static struct net *make(const struct net_config *c)
     net->all = c->all;
     net->arg = c->arg;
     net->nft_program = xstrdup(c->nft_program != NULL ? c->nft_program : "nft");
-    net->mtu = c->mtu != 0 ? c->mtu : MTU_DEFAULT;
     net->rtnl = -1;
-    net->n_addresses = (uint32_t)1 << (32 - c->block_prefix);
-    net->taken = xcalloc(net->n_addresses / 64 + 1, sizeof(*net->taken));
-    set_taken(net, 0, true);
-    set_taken(net, net->n_addresses - 1, true);
     return net;
 }
 
 static int keep(struct net *net, struct uv_loop_s *loop, struct err *e)
 {
-    struct netkeep_config config = {
-        .loop = loop, .rtnl = net->rtnl, .overlay = net->overlay, .attached = net->attached};
+    struct netkeep_config config = {.loop = loop,
+                                    .rtnl = net->rtnl,
+                                    .overlay = net->overlay,
+                                    .attached = netlinks_attached(net->links)};
 
     return netkeep_create(&config, &net->keep, e);
 }
@@ -590,7 +447,7 @@ void net_close(struct net *net, bool remove, void (*closed)(void *arg), void *ar
     net->closed = closed;
     net->closed_arg = arg;
     if (remove) {
-        (void)remove_links(net, NULL, 0, NULL);
+        (void)netlinks_remove(net->links, net->rtnl, NULL);
         overlay_remove(net->overlay, net->rtnl);
     }
     net->live = 2;

@@ -70,11 +70,23 @@ void net_close(struct net *net, bool remove, void (*closed)(void *arg), void *ar
 /* Takes a free address. -ENOSPC: the block is used up. */
 int net_reserve(struct net *net, uint32_t *ret_address, struct err *e);
 
-/* Lays `eth0` with a reserved address into the namespace (borrowed), whoever owns it, and brings
- * `lo` up there. Nothing is left behind on failure; the address stays reserved. */
-int net_attach(struct net *net, struct net_id id, int netns_fd, uint32_t address, struct err *e);
+/* What a container's link has. */
+struct net_link {
+    uint32_t address;  /* reserved */
+    uint32_t extra;    /* a second address, asked for, out of the cluster's range; 0: none */
+    uint8_t mac[6];    /* of eth0, asked for; zero: made from the address */
+    unsigned mtu;      /* 0: as the configuration says */
+    uint64_t bits_in;  /* a second, into the container; 0: no limit */
+    uint64_t bits_out; /* out of it */
+};
 
-/* Removes the link where it still exists and gives the address (0: none) back. Idempotent. */
+/* Lays `eth0` into the namespace (borrowed), whoever owns it, and brings `lo` up there. Nothing is
+ * left behind on failure; the address stays reserved. -EADDRINUSE: `extra` is somebody's. */
+int net_attach(struct net *net, struct net_id id, int netns_fd, const struct net_link *link,
+               struct err *e);
+
+/* Removes the link where it still exists and gives its addresses (`address` 0: none was reserved)
+ * back. Idempotent. */
 int net_detach(struct net *net, struct net_id id, uint32_t address, struct err *e);
 
 /* After a restart of the agent: what is still attached. Its addresses are reserved again, and links
@@ -82,7 +94,7 @@ int net_detach(struct net *net, struct net_id id, uint32_t address, struct err *
  * lies outside of the block; the others of the list are adopted all the same. */
 struct net_found {
     struct net_id id;
-    uint32_t address;
+    struct net_link link;
 };
 int net_adopt(struct net *net, const struct net_found *found, unsigned n, struct err *e);
 

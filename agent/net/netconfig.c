@@ -5,11 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MTU_MIN        576u /* what IPv4 promises */
-#define BLOCK_BITS_MIN 2u   /* a block of four addresses has two to give */
-#define BLOCK_BITS_MAX 16u
-#define METRIC_BASE    1024u
-#define METRIC_SPREAD  (1u << 20)
+#include "common/name.h"
+
+#define STATE_PATH_USUAL "/var/lib/wherry"
+#define MTU_MIN          576u /* what IPv4 promises */
+#define BLOCK_BITS_MIN   2u   /* a block of four addresses has two to give */
+#define BLOCK_BITS_MAX   16u
+#define METRIC_BASE      1024u
+#define METRIC_SPREAD    (1u << 20)
 
 static uint64_t mix(uint64_t h, const void *data, size_t len)
 {
@@ -34,6 +37,17 @@ static void put_letters(uint64_t bits, char *ret, unsigned n)
         ret[i] = letters[bits & 31];
     }
     ret[n] = '\0';
+}
+
+void netconfig_suffix(const char *state_path, char ret[NET_SUFFIX_MAX + 1])
+{
+    struct id128 hash = id128_hash(state_path, strlen(state_path));
+
+    if (strcmp(state_path, STATE_PATH_USUAL) == 0) {
+        (void)snprintf(ret, NET_SUFFIX_MAX + 1, "node");
+    } else {
+        (void)snprintf(ret, NET_SUFFIX_MAX + 1, "s%08x", (unsigned)(hash.lo & 0xffffffffu));
+    }
 }
 
 void netconfig_table_name(const char *suffix, char *ret, size_t size)

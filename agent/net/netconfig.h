@@ -15,6 +15,9 @@ int netconfig_check(const struct net_config *config, struct err *e);
 /* `what` is no address but a network. */
 int netconfig_check_net(const char *what, uint32_t net, unsigned prefix, struct err *e);
 
+/* Agents beside each other differ by their state directories: "node" for the usual one. */
+void netconfig_suffix(const char *state_path, char ret[NET_SUFFIX_MAX + 1]);
+
 /* "wherry", or "wherry_SUFFIX". */
 void netconfig_table_name(const char *suffix, char *ret, size_t size);
 

@@ -39,11 +39,17 @@ int rtnl_open(struct err *e)
     return fd;
 }
 
-/* Follows from the address, so that a container keeps it for as long as its address. */
-static void peer_mac(uint32_t address, uint8_t ret[6])
+/* As asked for, else it follows from the address, so that a container keeps it for as long as its
+ * address. */
+static void peer_mac(const struct rtnl_peer *peer, uint8_t ret[6])
 {
-    uint32_t be = htonl(address);
+    static const uint8_t none[6];
+    uint32_t be = htonl(peer->address);
 
+    if (memcmp(peer->mac, none, sizeof(none)) != 0) {
+        memcpy(ret, peer->mac, sizeof(peer->mac));
+        return;
+    }
     ret[0] = 0x02;
     ret[1] = 'w';
     memcpy(ret + 2, &be, sizeof(be));
@@ -75,7 +81,7 @@ static void put_create(struct nlbatch *m, const struct rtnl_veth *v)
     data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
     peer = mnl_attr_nest_start(h, VETH_INFO_PEER);
     (void)mnl_nlmsg_put_extra_header(h, sizeof(struct ifinfomsg));
-    peer_mac(v->address, mac);
+    peer_mac(&v->peer, mac);
     put_shape(h, PEER_NAME, v->mtu, mac);
     mnl_attr_put_u32(h, IFLA_NET_NS_FD, (uint32_t)v->netns_fd);
     mnl_attr_nest_end(h, peer);
@@ -104,12 +110,9 @@ static int make_link(int fd, const struct rtnl_veth *v, unsigned *ret_index, str
     return nlbatch_run(&m, fd, on_index, ret_index, e);
 }
 
-/* `flags` say what becomes of a route that is there. */
-static void put_host_end(struct nlbatch *m, uint32_t address, unsigned index, uint16_t flags)
+static void put_address(struct nlbatch *m, uint32_t address, const uint8_t mac[6], unsigned index,
+                        uint16_t flags)
 {
-    uint8_t mac[6];
-
-    peer_mac(address, mac);
     rtnlmsg_neighbour(m, RTM_NEWNEIGH, index, address, mac);
     rtnlmsg_way(m, RTM_NEWROUTE, flags,
                 &(struct rtnlmsg_way){.dst = address,
@@ -118,6 +121,19 @@ static void put_host_end(struct nlbatch *m, uint32_t address, unsigned index, ui
                                       .type = RTN_UNICAST,
                                       .scope = RT_SCOPE_LINK,
                                       .protocol = RTNL_PROTOCOL});
+}
+
+/* `flags` say what becomes of routes that are there. */
+static void put_peer(struct nlbatch *m, const struct rtnl_peer *peer, unsigned index,
+                     uint16_t flags)
+{
+    uint8_t mac[6];
+
+    peer_mac(peer, mac);
+    put_address(m, peer->address, mac, index, flags);
+    if (peer->extra != 0) {
+        put_address(m, peer->extra, mac, index, flags);
+    }
 }
 
 static int set_host_end(int fd, const struct rtnl_veth *v, unsigned index, struct err *e)
@@ -130,25 +146,26 @@ static int set_host_end(int fd, const struct rtnl_veth *v, unsigned index, struc
     h = rtnlmsg_up(&m, v->name, "bring the host's end up");
     mnl_attr_put_strz(h, IFLA_IFALIAS, v->alias);
     rtnlmsg_settings(h);
-    put_host_end(&m, v->address, index, NLM_F_CREATE | NLM_F_EXCL);
+    put_peer(&m, &v->peer, index, NLM_F_CREATE | NLM_F_EXCL);
     return nlbatch_run(&m, fd, NULL, NULL, e);
 }
 
-int rtnl_veth_hold(int fd, const char *name, unsigned index, uint32_t address, struct err *e)
+int rtnl_veth_hold(int fd, const char *name, unsigned index, const struct rtnl_peer *peer,
+                   struct err *e)
 {
     struct nlbatch m;
 
     nlbatch_init(&m);
     rtnlmsg_settings(rtnlmsg_up(&m, name, "bring the host's end up"));
-    put_host_end(&m, address, index, NLM_F_CREATE | NLM_F_REPLACE);
+    put_peer(&m, peer, index, NLM_F_CREATE | NLM_F_REPLACE);
     return nlbatch_run(&m, fd, NULL, NULL, e);
 }
 
-bool rtnl_veth_is_peer(const struct rtnl_neighbour *neighbour)
+bool rtnl_veth_is_peer(const struct rtnl_peer *peer, const struct rtnl_neighbour *neighbour)
 {
     uint8_t mac[6];
 
-    peer_mac(neighbour->address, mac);
+    peer_mac(peer, mac);
     return memcmp(mac, neighbour->mac, sizeof(mac)) == 0;
 }
 
@@ -175,7 +192,10 @@ static int set_peer(int fd, const struct rtnl_veth *v, unsigned index, struct er
     struct nlbatch m;
 
     nlbatch_init(&m);
-    rtnlmsg_address(&m, RTM_NEWADDR, index, v->address, RT_SCOPE_UNIVERSE);
+    rtnlmsg_address(&m, RTM_NEWADDR, index, v->peer.address, RT_SCOPE_UNIVERSE);
+    if (v->peer.extra != 0) {
+        rtnlmsg_address(&m, RTM_NEWADDR, index, v->peer.extra, RT_SCOPE_UNIVERSE);
+    }
     rtnlmsg_neighbour(&m, RTM_NEWNEIGH, index, v->gateway, gateway_mac);
     rtnlmsg_way(&m, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &way);
     way = (struct rtnlmsg_way){.via = v->gateway,
@@ -448,7 +468,9 @@ static void on_way(void *arg, const struct nlmsghdr *answer)
     *way = (struct rtnl_way){.local = r->rtm_type == RTN_LOCAL,
                              .none = r->rtm_type != RTN_LOCAL && r->rtm_type != RTN_UNICAST,
                              .index = number(answer, RTA_OIF),
-                             .mtu = mtu_of(answer)};
+                             .mtu = mtu_of(answer),
+                             .prefix = r->rtm_dst_len,
+                             .protocol = r->rtm_protocol};
     way->gateway =
         number(answer, RTA_GATEWAY) != 0 || nlbatch_attr(answer, sizeof(*r), RTA_VIA) != NULL;
     if (way->index == 0) {

@@ -19,11 +19,18 @@
 /* Opens a socket in the calling thread's network namespace. */
 int rtnl_open(struct err *e);
 
+/* Who is beyond a link. */
+struct rtnl_peer {
+    uint32_t address;
+    uint32_t extra; /* another of its addresses; 0: none */
+    uint8_t mac[6]; /* zero: as it follows from the address */
+};
+
 /* A link between this namespace and another: the host's end and the container's `eth0`. */
 struct rtnl_veth {
     const char *name;  /* of the host's end, shorter than IFNAMSIZ */
     const char *alias; /* for people */
-    uint32_t address;
+    struct rtnl_peer peer;
     uint32_t gateway;
     unsigned mtu;
     int netns_fd;
@@ -33,8 +40,9 @@ struct rtnl_veth {
  * or nothing. -EEXIST: there is a link of that name. */
 int rtnl_veth_add(int fd, const struct rtnl_veth *veth, struct err *e);
 
-/* Puts back what somebody has taken from the host's end: up, route and neighbour. */
-int rtnl_veth_hold(int fd, const char *name, unsigned index, uint32_t address, struct err *e);
+/* Puts back what somebody has taken from the host's end: up, routes and neighbours. */
+int rtnl_veth_hold(int fd, const char *name, unsigned index, const struct rtnl_peer *peer,
+                   struct err *e);
 
 /* Permanent entries of one table: IPv4 neighbours (AF_INET) or forwarding entries (AF_BRIDGE). */
 struct rtnl_neighbour {
@@ -46,7 +54,7 @@ typedef void (*rtnl_neighbour_cb)(void *arg, const struct rtnl_neighbour *neighb
 int rtnl_neighbours(int fd, unsigned char family, rtnl_neighbour_cb cb, void *arg, struct err *e);
 
 /* Whether it is what a veth's host end has for the container. */
-bool rtnl_veth_is_peer(const struct rtnl_neighbour *neighbour);
+bool rtnl_veth_is_peer(const struct rtnl_peer *peer, const struct rtnl_neighbour *neighbour);
 
 /* Returns 0 too when there is none. */
 int rtnl_link_del(int fd, const char *name, struct err *e);
@@ -82,6 +90,8 @@ struct rtnl_way {
     bool gateway;   /* somebody has to pass it on */
     unsigned index; /* of the link */
     unsigned mtu;   /* of the route; 0: the link's */
+    unsigned prefix;
+    uint8_t protocol;
 };
 int rtnl_way_to(int fd, uint32_t address, struct rtnl_way *ret, struct err *e);
 

@@ -16,6 +16,8 @@
 #include "controller/docs.h"
 #include "controller/iprange.h"
 
+#define API_NAME_MAX 256 /* of a host, as in DNS */
+
 struct api_world {
     const struct fleet *fleet; /* NULL: it is being loaded */
     const struct docs *docs;
@@ -40,10 +42,11 @@ struct api_request {
 };
 
 enum api_kind {
-    API_NOW,   /* `status` and `body` are the answer */
-    API_ASK,   /* `ask` is for the fleet; its reply becomes the answer (api_reply) */
-    API_LOGS,  /* a stream of log lines */
-    API_EVENTS /* a stream of events */
+    API_NOW,    /* `status` and `body` are the answer */
+    API_ASK,    /* `ask` is for the fleet; its reply becomes the answer (api_reply) */
+    API_LOGS,   /* a stream of log lines */
+    API_EVENTS, /* a stream of events */
+    API_GATHER  /* nodes are asked what api_gather_next says, until there is nothing more to ask */
 };
 
 /* One of FLEET_APPLY, _DELETE, _NODE_LOST, _VOLUME_FORGET. */
@@ -72,6 +75,18 @@ struct api_events {
     uint64_t since_unix_ms;
 };
 
+enum api_gather_kind { API_GATHER_DOCTOR, API_GATHER_STATS, API_GATHER_CHECK };
+
+/* What is asked of nodes: of one, of all, or about the way between two containers. */
+struct api_gather {
+    enum api_gather_kind kind;
+    char node[FLEET_NAME];          /* "": all */
+    char from[2 * FLEET_NAME + 16]; /* "shop/web.1" */
+    char to[API_NAME_MAX];
+    uint16_t port;        /* 0: none */
+    uint64_t incarnation; /* of the container that is meant by `from` */
+};
+
 struct api_answer {
     enum api_kind kind;
     int status;
@@ -79,6 +94,7 @@ struct api_answer {
     struct api_ask ask;
     struct api_logs logs;
     struct api_events events;
+    struct api_gather gather;
 };
 
 void api_answer_finish(struct api_answer *a);
@@ -92,6 +108,37 @@ void api_answer(const struct api_world *world, const struct api_request *request
 
 /* The answer to what was asked, from the fleet's reply. */
 void api_reply(const struct api_ask *ask, const struct fleet_action *reply, struct api_answer *ret);
+
+/* ---- answers that nodes give together ---- */
+
+#define API_QUESTIONS_MAX 16384 /* of one answer: every node once */
+
+/* A question to a node, and what it has said. */
+struct api_part {
+    struct id128 node_id;
+    char node[FLEET_NAME];
+    const char *kind;     /* as in link.proto's AskOpen */
+    uint64_t incarnation; /* of the container it is about; 0: none */
+    struct buf args;      /* a row */
+    struct buf rows;      /* as askrow_take reads them */
+    char error[512];      /* "": all was said */
+};
+
+struct api_parts {
+    struct api_part *list;
+    unsigned n, cap;
+};
+
+void api_parts_finish(struct api_parts *parts);
+
+/* Appends the questions to be asked next; none: everything was said. Those before have been
+ * answered. */
+void api_gather_next(const struct api_world *w, const struct api_gather *what,
+                     struct api_parts *parts);
+
+/* The answer, out of all that was said. */
+void api_gather_answer(const struct api_world *w, const struct api_gather *what,
+                       const struct api_parts *parts, struct api_answer *ret);
 
 /* An answer that is an error: its HTTP status follows from the code ("not_found"). */
 void api_error(struct api_answer *ret, const char *code, const char *fmt, ...)

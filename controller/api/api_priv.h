@@ -44,6 +44,11 @@ void api_read_inspect(struct api_call *call);
 void api_read_logs(struct api_call *call);
 void api_read_events(struct api_call *call);
 
+/* api_gather.c */
+void api_gather_doctor(struct api_call *call);
+void api_gather_stats(struct api_call *call);
+void api_gather_check(struct api_call *call);
+
 /* api_change.c */
 void api_change_apply(struct api_call *call);
 void api_change_delete(struct api_call *call);

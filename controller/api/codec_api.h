@@ -35,6 +35,12 @@ struct codec_api_log {
 
 void codec_api_log(const struct codec_api_log *line, struct buf *out);
 
+/* What nodes have said together. */
+void codec_api_doctor(const struct api_parts *parts, struct buf *out);
+void codec_api_net_stats(const struct api_parts *parts, struct buf *out);
+void codec_api_net_check(const struct api_gather *what, const struct api_parts *parts,
+                         struct buf *out);
+
 /* `stack` and `service` are indices of the fleet; -1: all. */
 void codec_api_status(const struct api_world *w, int stack, struct buf *out);
 void codec_api_containers(const struct api_world *w, int stack, int service, struct buf *out);

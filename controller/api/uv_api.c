@@ -65,6 +65,7 @@ void uv_api_unavailable(struct uv_api *api)
     }
     api_answer_finish(&answer);
     uv_api_streams_cut(api, "the controller reads its store anew");
+    uv_api_asks_cut(api);
 }
 
 /* ---- requests ---- */
@@ -92,9 +93,12 @@ static void carry(struct uv_api *api, uint64_t exchange, struct api_answer *answ
     case API_EVENTS:
         ok = uv_api_streams_events(api, exchange, &answer->events);
         break;
+    case API_GATHER:
+        ok = uv_api_asks_open(api, exchange, &answer->gather);
+        break;
     }
     if (!ok) {
-        api_error(answer, "too_many", "%u streams are open already", UV_API_READERS_MAX);
+        api_error(answer, "too_many", "too many are being answered already; try again");
         send_answer(api, exchange, answer);
     }
 }
@@ -130,18 +134,23 @@ static void on_drained(void *arg, uint64_t exchange)
 void uv_api_stream_lines(struct uv_api *api, uint64_t stream, const struct uv_session_line *lines,
                          unsigned n)
 {
-    (void)uv_api_streams_lines(api, stream, lines, n);
+    if (!uv_api_streams_lines(api, stream, lines, n)) {
+        (void)uv_api_asks_lines(api, stream, lines, n);
+    }
 }
 
 void uv_api_stream_end(struct uv_api *api, uint64_t stream, const char *error)
 {
-    (void)uv_api_streams_end(api, stream, error);
+    if (!uv_api_streams_end(api, stream, error)) {
+        (void)uv_api_asks_end(api, stream, error);
+    }
 }
 
 /* What was asked of the fleet is done all the same; its reply finds nobody. */
 static void on_gone(void *arg, uint64_t exchange)
 {
     uv_api_streams_gone(arg, exchange);
+    uv_api_asks_gone(arg, exchange);
 }
 
 int uv_api_create(uv_loop_t *loop, const char *path, const struct uv_api_host *host, void *arg,
@@ -180,6 +189,7 @@ void uv_api_destroy(struct uv_api *api)
         pending_free(p);
     }
     uv_api_streams_finish(api);
+    uv_api_asks_finish(api);
     uv_http_destroy(api->http);
     free(api);
 }

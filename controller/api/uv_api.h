@@ -11,8 +11,9 @@
 #include "controller/ring.h"
 #include "controller/uv_session.h"
 
-#define UV_API_READERS_MAX 32u  /* streams of logs, and as many of events */
-#define UV_API_TAILS_MAX   256u /* containers in one stream of logs */
+#define UV_API_READERS_MAX    32u  /* streams of logs, and as many of events */
+#define UV_API_GATHERINGS_MAX 8u   /* answers that nodes give together, at once */
+#define UV_API_TAILS_MAX      256u /* containers in one stream of logs */
 
 struct uv_api;
 

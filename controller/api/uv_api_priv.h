@@ -2,7 +2,8 @@
 #ifndef WHERRY_CONTROLLER_UV_API_PRIV_H
 #define WHERRY_CONTROLLER_UV_API_PRIV_H
 
-/* Shared by uv_api.c (requests and their answers) and uv_api_streams.c (logs and events). */
+/* Shared by uv_api.c (requests and their answers), uv_api_streams.c (logs and events) and
+ * uv_api_asks.c (answers that nodes give together). */
 
 #include "controller/api/uv_api.h"
 
@@ -45,6 +46,17 @@ struct reader {
     uint32_t credit; /* of each */
 };
 
+/* An answer that is being gathered from nodes. */
+struct gathering {
+    struct gathering *next;
+    uint64_t exchange;
+    struct api_gather what;
+    struct api_parts parts;
+    uint64_t *streams; /* of each part; 0: it has been answered */
+    unsigned n_open;
+    size_t bytes;
+};
+
 struct uv_api {
     const struct uv_api_host *host;
     void *arg;
@@ -54,6 +66,8 @@ struct uv_api {
     unsigned n_followers;
     struct reader *readers;
     unsigned n_readers;
+    struct gathering *gatherings;
+    unsigned n_gatherings;
 };
 
 /* uv_api_streams.c. False: too many read already. */
@@ -68,5 +82,14 @@ void uv_api_streams_gone(struct uv_api *api, uint64_t exchange);
 /* Ends the streams of logs, saying why. */
 void uv_api_streams_cut(struct uv_api *api, const char *why);
 void uv_api_streams_finish(struct uv_api *api);
+
+/* uv_api_asks.c, likewise */
+bool uv_api_asks_open(struct uv_api *api, uint64_t exchange, const struct api_gather *what);
+bool uv_api_asks_lines(struct uv_api *api, uint64_t stream, const struct uv_session_line *lines,
+                       unsigned n);
+bool uv_api_asks_end(struct uv_api *api, uint64_t stream, const char *error);
+void uv_api_asks_gone(struct uv_api *api, uint64_t exchange);
+void uv_api_asks_cut(struct uv_api *api);
+void uv_api_asks_finish(struct uv_api *api);
 
 #endif

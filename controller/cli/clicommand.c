@@ -61,6 +61,26 @@ static const struct clicommand rows[] = {
      "What ran on it is replaced elsewhere at once, even if so many hosts are silent that nothing\n"
      "is replaced by itself. A host that is heard of is not given up: stop its agent first.",
      cmd_nodes_lost},
+    {"doctor", "[NODE…]", 0, CLICOMMAND_MANY, CLICOMMAND_WORDS_NODES, 0,
+     "what hosts lack, what is in the way, and how to mend it",
+     "Each host looks at itself: kernel, clock, control groups, forwarding, firewall rules of\n"
+     "others, packet sizes, ports. Prints what is not as it should be, each with the command that\n"
+     "mends it; of hosts that are named, everything. Changes nothing. Exit code 1 if there is a\n"
+     "problem. Without a controller: `wherry-agent doctor` on the host.",
+     cmd_findings_run},
+    {"net check", "A B[:PORT]", 2, 2, CLICOMMAND_WORDS_CONTAINERS, 0,
+     "walk the way from one container to another; name the hop that is broken",
+     "A is STACK/SERVICE or STACK/SERVICE.N. B is the same, or a name as a program in A writes "
+     "it:\n"
+     "a service, or a host of the world. Looks on both hosts and from inside the containers:\n"
+     "name, virtual address, containers behind it, networks, routes, tunnel, rules, packet size,\n"
+     "who listens; at last it connects. The last line names the first hop that is broken and what\n"
+     "to do. Exit code 1 if there is one.",
+     cmd_net_check},
+    {"net stats", "[NODE]", 0, 1, CLICOMMAND_WORDS_NODES, 0,
+     "what each container has sent and received",
+     "Bytes, packets and drops since its link was made, and connections that are open now.",
+     cmd_net_stats},
     {"volume ls", "", 0, 0, CLICOMMAND_WORDS_NONE, 0, "named volumes and where they live",
      "A container with a named volume runs on that volume's host, and nowhere else.",
      cmd_volume_ls},

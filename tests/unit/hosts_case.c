@@ -101,7 +101,7 @@ static void make_container(enum hosts_case h)
 {
     struct rtnl_veth veth = {.name = HOSTS_CASE_LINK,
                              .alias = "test",
-                             .address = hosts[h].container,
+                             .peer.address = hosts[h].container,
                              .gateway = NET_GATEWAY,
                              .mtu = 1500,
                              .netns_fd = hosts[h].cell};

@@ -185,6 +185,178 @@ START_TEST(one_change)
 }
 END_TEST
 
+/* ---- networks and names ---- */
+
+static const char joined[] =
+    "services:\n"
+    "  a:\n"
+    "    image: b\n"
+    "    networks: {n: {aliases: [x, y], ipv4_address: 10.5.0.7, mac_address: "
+    "'02:42:ac:11:00:02'}, o: }\n"
+    "    domainname: example.org\n"
+    "    dns: [192.0.2.53, 192.0.2.54]\n"
+    "    dns_search: [example.org]\n"
+    "    dns_opt: ['ndots:2']\n"
+    "    extra_hosts: ['db:192.0.2.1', 'up:host-gateway']\n"
+    "    ports: ['80:80']\n"
+    "    x-wherry: {egress: [192.0.2.0/24], bandwidth: {in: 10mbit, out: 10mbit}}\n"
+    "  b: {image: b, networks: [n], ports: ['81:80']}\n"
+    "networks:\n"
+    "  n: {ipam: {config: [{subnet: 10.5.0.0/24}]}}\n"
+    "  o: {external: true}\n"
+    "  p: {ipam: {config: [{subnet: 10.6.0.0/24}]}}\n";
+
+#define USE (C->networks[1]) /* "o" is called so in the cluster and comes before "shop_n" */
+#define B   (s->services[1]->container)
+
+/* As many elements as no list may have, all of them one. */
+static void *many_of(void *element)
+{
+    static void *list[300];
+
+    for (size_t i = 0; i < ARRAY_LEN(list); i++) {
+        list[i] = element;
+    }
+    return list;
+}
+
+static void grow(char ***list, size_t *count, size_t n)
+{
+    *list = many_of(*list[0]);
+    *count = n;
+}
+
+static void use_many(Wherry__Spec__Stack *s)
+{
+    C->networks = many_of(USE);
+    C->n_networks = 17;
+}
+
+static void hosts_many(Wherry__Spec__Stack *s)
+{
+    C->extra_hosts = many_of(C->extra_hosts[0]);
+    C->n_extra_hosts = 257;
+}
+
+/* clang-format off */
+static void net_key(Wherry__Spec__Stack *s) { s->networks[0]->key = (char *)"../n"; }
+static void net_name(Wherry__Spec__Stack *s) { s->networks[0]->name = (char *)"a b"; }
+static void net_order(Wherry__Spec__Stack *s) { s->networks[1]->key = (char *)"m"; }
+static void net_same(Wherry__Spec__Stack *s) { s->networks[1]->name = (char *)"shop_n"; }
+static void net_subnet(Wherry__Spec__Stack *s) { s->networks[0]->subnets[0] = (char *)"10.5.0.1/24"; }
+static void net_wide(Wherry__Spec__Stack *s) { s->networks[0]->subnets[0] = (char *)"0.0.0.0/0"; }
+static void net_overlap(Wherry__Spec__Stack *s) { s->networks[2]->subnets[0] = (char *)"10.5.0.128/25"; }
+static void net_around(Wherry__Spec__Stack *s) { s->networks[2]->subnets[0] = (char *)"10.0.0.0/8"; }
+static void net_many(Wherry__Spec__Stack *s) { grow(&s->networks[0]->subnets, &s->networks[0]->n_subnets, 17); }
+static void use_unknown(Wherry__Spec__Stack *s) { USE->name = (char *)"shop_z"; }
+static void use_order(Wherry__Spec__Stack *s) { C->networks[0] = USE; }
+static void use_mode(Wherry__Spec__Stack *s) { C->network_mode = 2; C->n_ports = 0; }
+static void use_internal(Wherry__Spec__Stack *s) { USE->internal = true; }
+static void use_ipv6(Wherry__Spec__Stack *s) { USE->ipv6 = true; }
+static void use_mac(Wherry__Spec__Stack *s) { USE->mac_address = (char *)"01:00:5e:00:00:01"; }
+static void use_mac_zero(Wherry__Spec__Stack *s) { USE->mac_address = (char *)"00:00:00:00:00:00"; }
+static void use_mac_text(Wherry__Spec__Stack *s) { USE->mac_address = (char *)"02:42:ac:11:00:0"; }
+static void use_outside(Wherry__Spec__Stack *s) { USE->ipv4_address = (char *)"10.6.0.7"; }
+static void use_no_address(Wherry__Spec__Stack *s) { USE->ipv4_address = (char *)"224.0.0.1"; }
+static void use_no_subnet(Wherry__Spec__Stack *s) { C->networks[0]->ipv4_address = (char *)"10.5.0.7"; }
+static void use_address6(Wherry__Spec__Stack *s) { USE->ipv6_address = (char *)"fd00::1"; }
+static void use_replicas(Wherry__Spec__Stack *s) { A->replicas = 2; }
+static void use_global(Wherry__Spec__Stack *s) { A->mode = 1; A->replicas = 0; }
+static void alias_many(Wherry__Spec__Stack *s) { grow(&USE->aliases, &USE->n_aliases, 33); }
+static void alias_upper(Wherry__Spec__Stack *s) { USE->aliases[0] = (char *)"X"; }
+static void alias_order(Wherry__Spec__Stack *s) { USE->aliases[0] = (char *)"z"; }
+static void alias_text(Wherry__Spec__Stack *s) { USE->aliases[0] = (char *)"a..b"; }
+static void alias_service(Wherry__Spec__Stack *s) { USE->aliases[0] = (char *)"b"; }
+static void address_twice(Wherry__Spec__Stack *s) { B->networks[0]->ipv4_address = (char *)"10.5.0.7"; }
+static void domain(Wherry__Spec__Stack *s) { C->domainname = (char *)"a b"; }
+static void dns_many(Wherry__Spec__Stack *s) { grow(&C->dns, &C->n_dns, 4); }
+static void dns_text(Wherry__Spec__Stack *s) { C->dns[1] = (char *)"resolver"; }
+static void search_text(Wherry__Spec__Stack *s) { C->dns_search[0] = (char *)"a\nnameserver b"; }
+static void search_many(Wherry__Spec__Stack *s) { grow(&C->dns_search, &C->n_dns_search, 7); }
+static void opt_text(Wherry__Spec__Stack *s) { C->dns_opt[0] = (char *)"ndots:2\n"; }
+static void hosts_name(Wherry__Spec__Stack *s) { C->extra_hosts[0]->key = (char *)"a b"; }
+static void hosts_value(Wherry__Spec__Stack *s) { C->extra_hosts[0]->value = (char *)"192.0.2.1 evil"; }
+static void egress_text(Wherry__Spec__Stack *s) { C->egress->cidr[0] = (char *)"192.0.2.1/24"; }
+static void egress_many(Wherry__Spec__Stack *s) { grow(&C->egress->cidr, &C->egress->n_cidr, 65); }
+static void rate_low(Wherry__Spec__Stack *s) { C->bandwidth->in_bits_per_s = 1; }
+static void rate_high(Wherry__Spec__Stack *s) { C->bandwidth->out_bits_per_s = UINT64_MAX; }
+static void ingress_twice(Wherry__Spec__Stack *s) { B->ports[0]->published = 80; }
+static void ingress_dnsrr(Wherry__Spec__Stack *s) { A->endpoint_mode = 1; }
+static void port_mode_kind(Wherry__Spec__Stack *s) { C->ports[0]->mode = 7; }
+static void balance_kind(Wherry__Spec__Stack *s) { A->balance = 7; }
+/* clang-format on */
+
+static const struct {
+    void (*change)(Wherry__Spec__Stack *s);
+    const char *said;
+} net_changes[] = {
+    {net_key, "networks.../n: \"../n\" is no name"},
+    {net_name, "networks.n.name: \"a b\" is no name of a network"},
+    {net_order, "networks: \"m\" is not in order, or given twice"},
+    {net_same, "networks.o.name: \"shop_n\" is the network \"n\", too"},
+    {net_subnet, "networks.n.ipam.config: \"10.5.0.1/24\" is no subnet"},
+    {net_wide, "networks.n.ipam.config: \"0.0.0.0/0\" is no subnet"},
+    {net_overlap, "networks.p.ipam.config: 10.5.0.128/25 overlaps 10.5.0.0/24 of \"n\""},
+    {net_around, "networks.p.ipam.config: 10.0.0.0/8 overlaps 10.5.0.0/24 of \"n\""},
+    {net_many, "networks.n.ipam.config: has 17 elements (allowed: at most 16)"},
+    {use_unknown, "services.a.networks: there is no network \"shop_z\""},
+    {use_order, "services.a.networks: \"shop_n\" is not in order, or given twice"},
+    {use_many, "services.a.networks: there are 17 (allowed: at most 16)"},
+    {use_mode, "services.a.networks: cannot be with network_mode host or none"},
+    {use_internal, "services.a.networks: is not as \"n\" is declared"},
+    {use_ipv6, "services.a.networks: is not as \"n\" is declared"},
+    {use_mac, "services.a.networks: \"01:00:5e:00:00:01\" is no hardware address"},
+    {use_mac_zero, "services.a.networks: \"00:00:00:00:00:00\" is no hardware address"},
+    {use_mac_text, "services.a.networks: \"02:42:ac:11:00:0\" is no hardware address"},
+    {use_outside, "services.a.networks: ipv4_address 10.6.0.7 lies in no subnet of \"n\""},
+    {use_no_address, "services.a.networks: \"224.0.0.1\" is no IPv4 address of a host"},
+    {use_no_subnet, "services.a.networks: ipv4_address 10.5.0.7 lies in no subnet of \"o\""},
+    {use_address6, "services.a.networks: ipv6_address is not supported yet"},
+    {use_replicas, "services.a.networks: ipv4_address 10.5.0.7 is for one replica"},
+    {use_global, "services.a.networks: ipv4_address 10.5.0.7 is for one replica"},
+    {alias_many, "services.a.networks: has 33 aliases (allowed: at most 32)"},
+    {alias_upper, "services.a.networks: alias \"X\" is not in order, not in lower case"},
+    {alias_order, "services.a.networks: alias \"y\" is not in order, not in lower case"},
+    {alias_text, "services.a.networks: \"a..b\" is no host name"},
+    {alias_service, "services.a.networks: alias \"b\" is the name of another service there"},
+    {address_twice, "services.a.networks: ipv4_address 10.5.0.7 is that of \"b\", too"},
+    {domain, "services.a.domainname: \"a b\" is no domain"},
+    {dns_many, "services.a.dns: has 4 elements (allowed: at most 3)"},
+    {dns_text, "services.a.dns: \"resolver\" is no IPv4 address of a host"},
+    {search_text, "services.a.dns_search: \"a\nnameserver b\" is no domain"},
+    {search_many, "services.a.dns_search: has 7 elements (allowed: at most 6)"},
+    {opt_text, "services.a.dns_opt: \"ndots:2\n\" is no option"},
+    {hosts_name, "services.a.extra_hosts: \"a b\" is no host name"},
+    {hosts_value, "services.a.extra_hosts: \"192.0.2.1 evil\" is no address"},
+    {hosts_many, "services.a.extra_hosts: has 257 elements (allowed: at most 256)"},
+    {egress_text, "services.a.x-wherry.egress: \"192.0.2.1/24\" is no network"},
+    {egress_many, "services.a.x-wherry.egress: has 65 elements (allowed: at most 64)"},
+    {rate_low, "services.a.x-wherry.bandwidth.in: is out of range"},
+    {rate_high, "services.a.x-wherry.bandwidth.out: is out of range"},
+    {ingress_twice, "services.b.ports: port 80 is published by \"a\", too"},
+    {ingress_dnsrr, "services.a.deploy.endpoint_mode: dnsrr cannot be with ports"},
+    {port_mode_kind, "services.a: 'mode' has the unknown value 7"},
+    {balance_kind, "services.a: 'balance' has the unknown value 7"},
+};
+
+START_TEST(one_change_of_networks)
+{
+    struct err e = {0};
+    auto_compose struct compose_result result = {0};
+    Wherry__Spec__Stack *s;
+
+    compose_case_read("c.yaml", joined, true, &result);
+    ck_assert_msg(result.stack.message != NULL, "%s",
+                  result.errors.n > 0 ? result.errors.items[0].text : "");
+    s = (Wherry__Spec__Stack *)result.stack.message;
+    ck_assert_msg(compose_check(s, &e) == 0, "%s", e.text);
+    net_changes[_i].change(s);
+    ck_assert_int_lt(compose_check(s, &e), 0);
+    ck_assert_msg(strncmp(e.text, net_changes[_i].said, strlen(net_changes[_i].said)) == 0,
+                  "said '%s'\ninstead of '%s'", e.text, net_changes[_i].said);
+}
+END_TEST
+
 START_TEST(unknown_fields)
 {
     auto_compose struct compose_result result = {0};
@@ -251,11 +423,12 @@ END_TEST
 /* Flipped bytes of a good document: never a crash, and a refusal always has its words. */
 START_TEST(mangled)
 {
+    const char *text = _i == 0 ? good : joined;
     auto_compose struct compose_result result = {0};
     auto_buf struct buf bytes = {0};
     uint64_t seed = 7;
 
-    compose_case_read("c.yaml", good, true, &result);
+    compose_case_read("c.yaml", text, true, &result);
     doc_encode(result.stack.message, &bytes);
     for (unsigned round = 0; round < 20000; round++) {
         auto_free char *copy = xmalloc(bytes.len);
@@ -285,10 +458,11 @@ int main(void)
 
     tcase_set_timeout(check, 60);
     tcase_add_loop_test(check, one_change, 0, (int)ARRAY_LEN(changes));
+    tcase_add_loop_test(check, one_change_of_networks, 0, (int)ARRAY_LEN(net_changes));
     tcase_add_test(check, unknown_fields);
     tcase_add_test(check, too_large);
     tcase_add_test(check, long_chain);
-    tcase_add_test(check, mangled);
+    tcase_add_loop_test(check, mangled, 0, 2);
     suite_add_tcase(suite, check);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

@@ -96,10 +96,12 @@ static void setup(void)
 static void attach(unsigned i)
 {
     struct net_id id = {.incarnation = 100 + i, .run = 1};
+    struct net_link link = {0};
     struct err e = {0};
 
-    ck_assert_msg(net_reserve(t.net, &t.address[i], &e) == 0, "%s", e.text);
-    ck_assert_msg(net_attach(t.net, id, t.cell[i], t.address[i], &e) == 0, "%s", e.text);
+    ck_assert_msg(net_reserve(t.net, &link.address, &e) == 0, "%s", e.text);
+    t.address[i] = link.address;
+    ck_assert_msg(net_attach(t.net, id, t.cell[i], &link, &e) == 0, "%s", e.text);
 }
 
 static void setup_attached(void)
@@ -290,36 +292,36 @@ START_TEST(a_failed_attach_leaves_nothing)
     struct net_id id = {.incarnation = 7, .run = 1};
     struct err e = {0};
     auto_close int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    uint32_t a;
+    struct net_link link = {0};
 
-    ck_assert_int_eq(net_reserve(t.net, &a, &e), 0);
-    ck_assert_int_lt(net_attach(t.net, id, null, a, &e), 0);
+    ck_assert_int_eq(net_reserve(t.net, &link.address, &e), 0);
+    ck_assert_int_lt(net_attach(t.net, id, null, &link, &e), 0);
     ck_assert_ptr_nonnull(strstr(e.text, "network"));
     /* there is an eth0 beyond already: the link cannot be made */
     netrig_must(netrig_shell("nsenter --net=/proc/%d/fd/%d ip link add eth0 type veth peer name x",
                              (int)getpid(), t.cell[0]));
-    ck_assert_int_eq(net_attach(t.net, id, t.cell[0], a, &e), -EEXIST);
+    ck_assert_int_eq(net_attach(t.net, id, t.cell[0], &link, &e), -EEXIST);
     /* the address has a route already: the last step fails */
     netrig_must(netrig_shell("ip route add 10.128.4.1/32 dev lo"));
-    ck_assert_int_eq(net_attach(t.net, id, t.cell[1], a, &e), -EEXIST);
+    ck_assert_int_eq(net_attach(t.net, id, t.cell[1], &link, &e), -EEXIST);
     ck_assert_msg(strstr(e.text, "route") != NULL, "%s", e.text);
     ck_assert_int_eq(netrig_shell("ip -o link | grep -q ' wh'"), 1);
     ck_assert_int_eq(netrig_shell("nsenter --net=/proc/%d/fd/%d ip link show eth0 2>/dev/null >&2",
                                   (int)getpid(), t.cell[1]),
                      1);
     netrig_must(netrig_shell("ip route del 10.128.4.1/32 dev lo"));
-    ck_assert_int_eq(net_attach(t.net, id, t.cell[1], a, &e), 0);
-    ck_assert_int_eq(net_attach(t.net, id, t.cell[2], a, &e), -EEXIST); /* one run, one link */
+    ck_assert_int_eq(net_attach(t.net, id, t.cell[1], &link, &e), 0);
+    ck_assert_int_eq(net_attach(t.net, id, t.cell[2], &link, &e), -EEXIST); /* one run, one link */
 }
 END_TEST
 
 START_TEST(what_is_attached_is_adopted_and_strays_are_removed)
 {
     struct net_found found[] = {
-        {.id = {.incarnation = 100, .run = 1}, .address = t.address[0]},
-        {.id = {.incarnation = 101, .run = 1}, .address = t.address[1]},
-        {.id = {.incarnation = 900, .run = 1}, .address = t.address[1]},
-        {.id = {.incarnation = 901, .run = 1}, .address = 0x0a990001u},
+        {.id = {.incarnation = 100, .run = 1}, .link.address = t.address[0]},
+        {.id = {.incarnation = 101, .run = 1}, .link.address = t.address[1]},
+        {.id = {.incarnation = 900, .run = 1}, .link.address = t.address[1]},
+        {.id = {.incarnation = 901, .run = 1}, .link.address = 0x0a990001u},
     };
     auto_close int server = netrig_serve(t.cell[0], SOCK_STREAM, 80);
     struct err e = {0};
@@ -354,7 +356,7 @@ START_TEST(attaching_is_quick)
     uint64_t spent = 0;
     uint64_t longest = 0;
     struct err e = {0};
-    uint32_t a;
+    struct net_link link = {0};
 
     for (unsigned i = 0; i < ROUNDS; i++) {
         auto_close int cell = netrig_new_netns();
@@ -362,8 +364,8 @@ START_TEST(attaching_is_quick)
         uint64_t took;
 
         id.run = i;
-        ck_assert_int_eq(net_reserve(t.net, &a, &e), 0);
-        ck_assert_msg(net_attach(t.net, id, cell, a, &e) == 0, "%s", e.text);
+        ck_assert_int_eq(net_reserve(t.net, &link.address, &e), 0);
+        ck_assert_msg(net_attach(t.net, id, cell, &link, &e) == 0, "%s", e.text);
         took = uv_hrtime() - began;
         spent += took;
         longest = took > longest ? took : longest;

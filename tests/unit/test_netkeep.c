@@ -80,7 +80,7 @@ static void setup(void)
     }
     t.attached = attached_create("whtest");
     attached_add(t.attached, (struct net_id){.incarnation = 7, .run = 2}, HOSTS_CASE_LINK,
-                 hosts[A].container);
+                 &(struct rtnl_peer){.address = hosts[A].container});
     ck_assert_int_eq(uv_loop_init(&t.loop), 0);
     watch();
 }

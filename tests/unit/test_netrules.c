@@ -128,10 +128,12 @@ static void setup(void)
     for (unsigned i = 0; i < CELLS; i++) {
         struct net *net = t.node[i == ON_B ? B : A].net;
         struct net_id id = {.incarnation = i, .run = 1};
+        struct net_link link = {0};
 
         t.cell[i] = netrig_new_netns();
-        ck_assert_int_eq(net_reserve(net, &t.address[i], &e), 0);
-        ck_assert_msg(net_attach(net, id, t.cell[i], t.address[i], &e) == 0, "%s", e.text);
+        ck_assert_int_eq(net_reserve(net, &link.address, &e), 0);
+        t.address[i] = link.address;
+        ck_assert_msg(net_attach(net, id, t.cell[i], &link, &e) == 0, "%s", e.text);
         t.server[i] = netrig_serve(t.cell[i], SOCK_STREAM, 80);
     }
 }

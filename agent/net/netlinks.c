@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/net/netlinks.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/net/attached.h"
+#include "agent/net/netconfig.h"
+#include "agent/net/rtnl.h"
+#include "common/cleanup.h"
+#include "common/failpoint.h"
+
+#define MTU_DEFAULT 1500u
+
+/* An address that somebody asked for. */
+struct extra {
+    struct net_id id;
+    uint32_t address;
+};
+
+struct netlinks {
+    char suffix[NET_SUFFIX_MAX + 1];
+    unsigned mtu;
+    uint32_t range;
+    unsigned range_prefix;
+    uint32_t block;
+    uint64_t *taken; /* one bit per address of the block */
+    uint32_t n_addresses;
+    uint32_t next; /* where the search for a free one begins: not what was given back last */
+    struct attached *attached;
+    struct extra *extras;
+    unsigned n_extras;
+    unsigned cap_extras;
+};
+
+/* ---- addresses of the block ---- */
+
+static bool is_taken(const struct netlinks *l, uint32_t i)
+{
+    return (l->taken[i / 64] >> (i % 64) & 1) != 0;
+}
+
+static void set_taken(struct netlinks *l, uint32_t i, bool taken)
+{
+    uint64_t bit = (uint64_t)1 << (i % 64);
+
+    l->taken[i / 64] = taken ? l->taken[i / 64] | bit : l->taken[i / 64] & ~bit;
+}
+
+/* The first and the last are nobody's. */
+static bool in_block(const struct netlinks *l, uint32_t address)
+{
+    return address > l->block && address - l->block < l->n_addresses - 1;
+}
+
+int netlinks_reserve(struct netlinks *l, uint32_t *ret_address, struct err *e)
+{
+    for (uint32_t tried = 0; tried < l->n_addresses; tried++) {
+        uint32_t i = (l->next + tried) % l->n_addresses;
+
+        if (!is_taken(l, i)) {
+            set_taken(l, i, true);
+            l->next = i + 1;
+            *ret_address = l->block + i;
+            return 0;
+        }
+    }
+    return err_say(e, ENOSPC, "all %u addresses of this node's block are in use",
+                   (unsigned)l->n_addresses - 2);
+}
+
+/* ---- addresses that are asked for ---- */
+
+#define DEFAULT_PREFIX_MAX 1u /* 0.0.0.0/1 and 128.0.0.0/1 together are a default route, too */
+
+static int refuse(struct err *e, uint32_t a, const char *why)
+{
+    return err_say(e, EADDRINUSE, "ipv4_address %u.%u.%u.%u %s", a >> 24, a >> 16 & 0xff,
+                   a >> 8 & 0xff, a & 0xff, why);
+}
+
+static bool in_range(const struct netlinks *l, uint32_t address)
+{
+    uint32_t mask = l->range_prefix == 0 ? 0 : ~(uint32_t)0 << (32 - l->range_prefix);
+
+    return (address & mask) == l->range;
+}
+
+/* A /32 of ours would take it away from whoever has it. Routes of agents are not asked: they say
+ * where the container was before, or are refused by the kernel if they are of another one. */
+static int check_unused(int rtnl, uint32_t address, struct err *e)
+{
+    struct rtnl_way way = {0};
+    int rc = rtnl_way_to(rtnl, address, &way, e);
+
+    if (rc < 0) {
+        return rc;
+    }
+    if (way.local) {
+        return refuse(e, address, "is the host's own");
+    }
+    if (!way.none && way.prefix > DEFAULT_PREFIX_MAX && way.protocol != RTNL_PROTOCOL) {
+        return refuse(e, address, "lies in a network to which this host has a route");
+    }
+    return 0;
+}
+
+static int check_extra(const struct netlinks *l, int rtnl, uint32_t address, struct err *e)
+{
+    if (in_range(l, address)) {
+        return refuse(e, address, "lies in the cluster's range, of which nodes give addresses");
+    }
+    for (unsigned i = 0; i < l->n_extras; i++) {
+        if (l->extras[i].address == address) {
+            return refuse(e, address, "belongs to another container of this node");
+        }
+    }
+    return check_unused(rtnl, address, e);
+}
+
+static void add_extra(struct netlinks *l, struct net_id id, uint32_t address)
+{
+    if (l->n_extras == l->cap_extras) {
+        l->cap_extras = l->cap_extras > 0 ? l->cap_extras * 2 : 16;
+        l->extras = xrealloc(l->extras, l->cap_extras, sizeof(*l->extras));
+    }
+    l->extras[l->n_extras++] = (struct extra){.id = id, .address = address};
+}
+
+static void drop_extra(struct netlinks *l, struct net_id id)
+{
+    for (unsigned i = 0; i < l->n_extras; i++) {
+        if (l->extras[i].id.incarnation == id.incarnation && l->extras[i].id.run == id.run) {
+            l->extras[i] = l->extras[--l->n_extras];
+            return;
+        }
+    }
+}
+
+/* ---- links ---- */
+
+int netlinks_attach(struct netlinks *l, int rtnl, struct net_id id, int netns_fd,
+                    const struct net_link *link, struct err *e)
+{
+    char name[NETCONFIG_LINK_NAME];
+    char alias[80];
+    struct rtnl_veth veth = {.name = name,
+                             .alias = alias,
+                             .peer = {.address = link->address, .extra = link->extra},
+                             .gateway = NET_GATEWAY,
+                             .mtu = link->mtu != 0 ? link->mtu : l->mtu,
+                             .netns_fd = netns_fd};
+    int rc;
+
+    assert(in_block(l, link->address));
+    assert(is_taken(l, link->address - l->block));
+    rc = link->extra != 0 ? check_extra(l, rtnl, link->extra, e) : 0;
+    if (rc < 0) {
+        return err_wrap(e, "network");
+    }
+    memcpy(veth.peer.mac, link->mac, sizeof(veth.peer.mac));
+    netconfig_link_name(l->suffix, id, name);
+    (void)snprintf(alias, sizeof(alias), "wherry %s %llx run %u", l->suffix,
+                   (unsigned long long)id.incarnation, id.run);
+    FAILPOINT("agent.net.before_attach");
+    rc = rtnl_veth_add(rtnl, &veth, e);
+    FAILPOINT("agent.net.after_attach");
+    if (rc < 0) {
+        return err_wrap(e, "network");
+    }
+    attached_add(l->attached, id, name, &veth.peer);
+    if (link->extra != 0) {
+        add_extra(l, id, link->extra);
+    }
+    return 0;
+}
+
+int netlinks_detach(struct netlinks *l, int rtnl, struct net_id id, uint32_t address, struct err *e)
+{
+    char name[NETCONFIG_LINK_NAME];
+    int rc;
+
+    netconfig_link_name(l->suffix, id, name);
+    attached_remove(l->attached, name);
+    rc = rtnl_link_del(rtnl, name, e);
+    if (rc == 0) {
+        drop_extra(l, id);
+    }
+    if (rc == 0 && in_block(l, address)) {
+        set_taken(l, address - l->block, false);
+    }
+    return rc;
+}
+
+/* Names that a dump has given, to be looked at when it is over. */
+struct names {
+    char (*list)[16];
+    unsigned n;
+    unsigned cap;
+};
+
+static void on_name(void *arg, const struct rtnl_link *link)
+{
+    struct names *names = arg;
+
+    if (names->n == names->cap) {
+        names->cap = names->cap > 0 ? names->cap * 2 : 64;
+        names->list = xrealloc(names->list, names->cap, sizeof(*names->list));
+    }
+    (void)snprintf(names->list[names->n++], sizeof(*names->list), "%s", link->name);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+/* Removes our links but those named (sorted). Tries all; the first error is returned. */
+static int remove_but(const struct netlinks *l, int rtnl, const char (*keep)[16], unsigned n,
+                      struct err *e)
+{
+    char prefix[NETCONFIG_LINK_NAME];
+    struct names names = {0};
+    int rc;
+
+    netconfig_link_prefix(l->suffix, prefix);
+    rc = rtnl_links(rtnl, prefix, on_name, &names, e);
+    for (unsigned i = 0; i < names.n; i++) {
+        struct err why;
+        int one = 0;
+
+        if (n == 0 || bsearch(names.list[i], keep, n, sizeof(*keep), by_name) == NULL) {
+            one = rtnl_link_del(rtnl, names.list[i], &why);
+        }
+        rc = one < 0 && rc == 0 ? err_say(e, one, "%s", why.text) : rc;
+    }
+    free(names.list);
+    return rc;
+}
+
+int netlinks_remove(struct netlinks *l, int rtnl, struct err *e)
+{
+    l->n_extras = 0;
+    return remove_but(l, rtnl, NULL, 0, e);
+}
+
+static int adopt_address(struct netlinks *l, const struct net_found *f, struct err *e)
+{
+    uint32_t a = f->link.address;
+
+    if (!in_block(l, a)) {
+        return err_say(e, ERANGE, "address %u.%u.%u.%u lies outside of this node's block", a >> 24,
+                       a >> 16 & 0xff, a >> 8 & 0xff, a & 0xff);
+    }
+    if (is_taken(l, a - l->block)) {
+        return err_say(e, EADDRINUSE, "address %u.%u.%u.%u belongs to two containers", a >> 24,
+                       a >> 16 & 0xff, a >> 8 & 0xff, a & 0xff);
+    }
+    set_taken(l, a - l->block, true);
+    return 0;
+}
+
+static void take_up(struct netlinks *l, const struct net_found *f, const char *name)
+{
+    struct rtnl_peer peer = {.address = f->link.address, .extra = f->link.extra};
+
+    memcpy(peer.mac, f->link.mac, sizeof(peer.mac));
+    attached_add(l->attached, f->id, name, &peer);
+    if (f->link.extra != 0) {
+        add_extra(l, f->id, f->link.extra);
+    }
+}
+
+int netlinks_adopt(struct netlinks *l, int rtnl, const struct net_found *found, unsigned n,
+                   struct err *e)
+{
+    char(*keep)[16] = xcalloc(n + 1, sizeof(*keep));
+    int rc = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        struct err why;
+        int one = adopt_address(l, &found[i], &why);
+
+        rc = one < 0 && rc == 0 ? err_say(e, one, "%s", why.text) : rc;
+        netconfig_link_name(l->suffix, found[i].id, keep[i]);
+        if (one == 0) {
+            take_up(l, &found[i], keep[i]);
+        }
+    }
+    qsort(keep, n, sizeof(*keep), by_name);
+    if (rc == 0) {
+        rc = remove_but(l, rtnl, (const char(*)[16])keep, n, e);
+    } else {
+        (void)remove_but(l, rtnl, (const char(*)[16])keep, n, NULL);
+    }
+    free(keep);
+    return rc;
+}
+
+/* ---- life ---- */
+
+struct attached *netlinks_attached(const struct netlinks *l)
+{
+    return l->attached;
+}
+
+struct netlinks *netlinks_create(const struct net_config *c)
+{
+    struct netlinks *l = xcalloc(1, sizeof(*l));
+    char prefix[NETCONFIG_LINK_NAME];
+
+    netconfig_link_prefix(c->suffix, prefix);
+    l->attached = attached_create(prefix);
+    (void)snprintf(l->suffix, sizeof(l->suffix), "%s", c->suffix);
+    l->mtu = c->mtu != 0 ? c->mtu : MTU_DEFAULT;
+    l->range = c->range;
+    l->range_prefix = c->range_prefix;
+    l->block = c->block;
+    l->n_addresses = (uint32_t)1 << (32 - c->block_prefix);
+    l->taken = xcalloc(l->n_addresses / 64 + 1, sizeof(*l->taken));
+    set_taken(l, 0, true);
+    set_taken(l, l->n_addresses - 1, true);
+    return l;
+}
+
+void netlinks_destroy(struct netlinks *l)
+{
+    if (l != NULL) {
+        attached_destroy(l->attached);
+        free(l->extras);
+        free(l->taken);
+        free(l);
+    }
+}
