@@ -12,10 +12,16 @@
  * - A virtual address leads to the ready endpoints on its network that do not drain and whose node
  *   answers; if no node of them answers, to all of them. What this node knows better than the
  *   table (its own containers ended, drain, or became ready) counts.
- * - An ingress port leads to the ready endpoints of this node if there are any, else to others. */
+ * - An ingress port leads to the ready endpoints of this node if there are any, else to others, as
+ *   above. Services have it of their entry, and of containers of this node that the entry does not
+ *   know yet. Where two claim one port, the first by name that has somebody behind it has it.
+ * - Nothing leads to a service without a ready endpoint. Behind one address or port are at most
+ *   NETPLAN_BACKENDS_MAX, on each node others of them. */
 
 #include "agent/net/netelem.h"
 #include "common/svctable.h"
+
+#define NETPLAN_BACKENDS_MAX 256
 
 struct netplan;
 
@@ -54,14 +60,21 @@ struct netplan_local {
     unsigned n_ports;
 };
 
-/* What changed of the kernel's elements. `removed` come before `added`. */
+/* What changed of the kernel's elements by one call, or by several. Zeroed memory is an empty one.
+ */
 struct netplan_diff {
-    struct netelems removed;
-    struct netelems added;
-    unsigned backends_max; /* behind one address or port, of all */
+    struct netplan_step *steps; /* every change, in order */
+    unsigned n_steps, cap_steps;
+    unsigned backends_max; /* behind one address or port, of all, now */
     uint32_t *flush;       /* addresses of endpoints that are gone or ended: their flows too */
     unsigned n_flush, cap_flush;
+    struct netelems removed; /* as of the settling, sorted */
+    struct netelems added;
 };
+
+/* Once, at the end: fills `removed` and `added` with what is left of the steps. `removed` come
+ * first; an element in both has got another value. */
+void netplan_diff_settle(struct netplan_diff *d);
 void netplan_diff_finish(struct netplan_diff *d);
 
 struct netplan *netplan_create(const struct netplan_config *config);
