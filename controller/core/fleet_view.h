@@ -249,7 +249,8 @@ bool fleet_svc_vip_at(const struct fleet *f, const char *stack, const char *serv
 bool fleet_stack_network_at(const struct fleet *f, unsigned stack, unsigned i,
                             struct fleet_network *ret);
 /* Whether every node has said what it runs since the fleet was loaded, or is known to be silent:
- * before that, what is missing may just not have been heard of. */
+ * before that, what is missing may just not have been heard of. Nor does a store know what is
+ * missing in which no stack is, while orphans run. */
 bool fleet_heard_all(const struct fleet *f);
 
 typedef void (*fleet_placement_cb)(void *arg, const struct fleet_placement_view *p);

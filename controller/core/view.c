@@ -233,13 +233,26 @@ bool fleet_stack_network_at(const struct fleet *f, unsigned stack, unsigned i,
     return true;
 }
 
+static bool has_stack(const struct fleet *f)
+{
+    for (unsigned i = 0; i < f->n_stacks; i++) {
+        if (f->stacks[i]->stored) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool fleet_heard_all(const struct fleet *f)
 {
+    bool empty = !has_stack(f);
+
     for (unsigned i = 0; i < f->n_nodes; i++) {
         const struct node *n = f->nodes[i];
 
-        if (!n->told_all && n->state != FLEET_NODE_STATE_UNKNOWN &&
-            n->state != FLEET_NODE_STATE_LOST) {
+        if ((empty && n->n_orphans > 0) ||
+            (!n->told_all && n->state != FLEET_NODE_STATE_UNKNOWN &&
+             n->state != FLEET_NODE_STATE_LOST)) {
             return false;
         }
     }

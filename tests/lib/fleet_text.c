@@ -471,6 +471,9 @@ void fleet_text_services(const struct fleet *f, struct buf *out)
     struct fleet_service_view s;
     struct fleet_stack_view stack;
 
+    if (!fleet_heard_all(f)) {
+        buf_puts(out, "> not everybody has been heard\n");
+    }
     for (unsigned i = 0; fleet_stack_at(f, i, &stack); i++) {
         for (unsigned k = 0; fleet_service_at(f, i, k, &s); k++) {
             struct svc_entry *entry = fleet_svc_entry(f, s.stack, s.service);
