@@ -209,7 +209,7 @@ static int look(struct attached *a, int fd, struct err *e)
         a->list[i].routes = 0;
         a->list[i].neighbours = 0;
     }
-    rc = rtnl_links(fd, a->links, on_link, a, e);
+    rc = rtnl_links(fd, "veth", a->links, on_link, a, e);
     if (rc < 0) {
         return rc;
     }

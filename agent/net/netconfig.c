@@ -74,6 +74,17 @@ void netconfig_link_name(const char *suffix, struct net_id id, char ret[NETCONFI
     put_letters(h, ret + strlen(ret), 9);
 }
 
+/* "wh" and "wi": so that no rule for links means them. */
+void netconfig_mirror_of_link(const char *link, char ret[NETCONFIG_LINK_NAME])
+{
+    (void)snprintf(ret, NETCONFIG_LINK_NAME, "wi%s", link + 2);
+}
+
+void netconfig_link_of_mirror(const char *mirror, char ret[NETCONFIG_LINK_NAME])
+{
+    (void)snprintf(ret, NETCONFIG_LINK_NAME, "wh%s", mirror + 2);
+}
+
 void netconfig_vxlan_name(const char *suffix, char ret[NETCONFIG_LINK_NAME])
 {
     (void)snprintf(ret, NETCONFIG_LINK_NAME, "wx");

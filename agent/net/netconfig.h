@@ -25,6 +25,10 @@ void netconfig_table_name(const char *suffix, char *ret, size_t size);
 void netconfig_link_prefix(const char *suffix, char ret[NETCONFIG_LINK_NAME]);
 void netconfig_link_name(const char *suffix, struct net_id id, char ret[NETCONFIG_LINK_NAME]);
 
+/* The device that limits what comes by a link, and back; likewise of how all of them begin. */
+void netconfig_mirror_of_link(const char *link, char ret[NETCONFIG_LINK_NAME]);
+void netconfig_link_of_mirror(const char *mirror, char ret[NETCONFIG_LINK_NAME]);
+
 /* It begins otherwise than a container's, because rules know those by their beginning. */
 void netconfig_vxlan_name(const char *suffix, char ret[NETCONFIG_LINK_NAME]);
 

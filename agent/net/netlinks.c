@@ -10,6 +10,7 @@
 #include "agent/net/attached.h"
 #include "agent/net/netconfig.h"
 #include "agent/net/rtnl.h"
+#include "agent/net/tc.h"
 #include "common/cleanup.h"
 #include "common/failpoint.h"
 
@@ -142,6 +143,51 @@ static void drop_extra(struct netlinks *l, struct net_id id)
 
 /* ---- links ---- */
 
+static unsigned mtu_of(const struct netlinks *l, const struct net_link *link)
+{
+    return link->mtu != 0 ? link->mtu : l->mtu;
+}
+
+static int limit(const struct netlinks *l, int rtnl, const char *name, const struct net_link *link,
+                 struct err *e)
+{
+    char mirror[NETCONFIG_LINK_NAME];
+    struct tc_limit limit = {.link = name,
+                             .mirror = mirror,
+                             .mtu = mtu_of(l, link),
+                             .bits_in = link->bits_in,
+                             .bits_out = link->bits_out};
+
+    netconfig_mirror_of_link(name, mirror);
+    return tc_limit(rtnl, &limit, e);
+}
+
+/* The mirror last: until then what comes by the link is limited, or goes nowhere. */
+static int remove_link(int rtnl, const char *name, struct err *e)
+{
+    char mirror[NETCONFIG_LINK_NAME];
+    int rc = rtnl_link_del(rtnl, name, e);
+
+    netconfig_mirror_of_link(name, mirror);
+    return rc < 0 ? rc : tc_release(rtnl, mirror, e);
+}
+
+/* All of it or nothing. */
+static int lay(const struct netlinks *l, int rtnl, const struct rtnl_veth *veth,
+               const struct net_link *link, struct err *e)
+{
+    int rc = rtnl_veth_add(rtnl, veth, e);
+
+    if (rc < 0) {
+        return rc;
+    }
+    rc = limit(l, rtnl, veth->name, link, e);
+    if (rc < 0) {
+        (void)remove_link(rtnl, veth->name, NULL);
+    }
+    return rc;
+}
+
 int netlinks_attach(struct netlinks *l, int rtnl, struct net_id id, int netns_fd,
                     const struct net_link *link, struct err *e)
 {
@@ -151,7 +197,7 @@ int netlinks_attach(struct netlinks *l, int rtnl, struct net_id id, int netns_fd
                              .alias = alias,
                              .peer = {.address = link->address, .extra = link->extra},
                              .gateway = NET_GATEWAY,
-                             .mtu = link->mtu != 0 ? link->mtu : l->mtu,
+                             .mtu = mtu_of(l, link),
                              .netns_fd = netns_fd};
     int rc;
 
@@ -166,7 +212,7 @@ int netlinks_attach(struct netlinks *l, int rtnl, struct net_id id, int netns_fd
     (void)snprintf(alias, sizeof(alias), "wherry %s %llx run %u", l->suffix,
                    (unsigned long long)id.incarnation, id.run);
     FAILPOINT("agent.net.before_attach");
-    rc = rtnl_veth_add(rtnl, &veth, e);
+    rc = lay(l, rtnl, &veth, link, e);
     FAILPOINT("agent.net.after_attach");
     if (rc < 0) {
         return err_wrap(e, "network");
@@ -185,7 +231,7 @@ int netlinks_detach(struct netlinks *l, int rtnl, struct net_id id, uint32_t add
 
     netconfig_link_name(l->suffix, id, name);
     attached_remove(l->attached, name);
-    rc = rtnl_link_del(rtnl, name, e);
+    rc = remove_link(rtnl, name, e);
     if (rc == 0) {
         drop_extra(l, id);
     }
@@ -218,21 +264,39 @@ static int by_name(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* Removes our links but those named (sorted). Tries all; the first error is returned. */
-static int remove_but(const struct netlinks *l, int rtnl, const char (*keep)[16], unsigned n,
-                      struct err *e)
+static bool is_kept(const char *name, const char (*keep)[16], unsigned n)
+{
+    char link[NETCONFIG_LINK_NAME];
+
+    netconfig_link_of_mirror(name, link); /* a link is that of itself */
+    return n > 0 && bsearch(link, keep, n, sizeof(*keep), by_name) != NULL;
+}
+
+static int list_links(const struct netlinks *l, int rtnl, struct names *names, struct err *e)
 {
     char prefix[NETCONFIG_LINK_NAME];
-    struct names names = {0};
+    char mirrors[NETCONFIG_LINK_NAME];
     int rc;
 
     netconfig_link_prefix(l->suffix, prefix);
-    rc = rtnl_links(rtnl, prefix, on_name, &names, e);
+    netconfig_mirror_of_link(prefix, mirrors);
+    rc = rtnl_links(rtnl, "veth", prefix, on_name, names, e);
+    return rc < 0 ? rc : rtnl_links(rtnl, "ifb", mirrors, on_name, names, e);
+}
+
+/* Removes our links and mirrors but those of the named (sorted). Tries all; the first error is
+ * returned. */
+static int remove_but(const struct netlinks *l, int rtnl, const char (*keep)[16], unsigned n,
+                      struct err *e)
+{
+    struct names names = {0};
+    int rc = list_links(l, rtnl, &names, e);
+
     for (unsigned i = 0; i < names.n; i++) {
         struct err why;
         int one = 0;
 
-        if (n == 0 || bsearch(names.list[i], keep, n, sizeof(*keep), by_name) == NULL) {
+        if (!is_kept(names.list[i], keep, n)) {
             one = rtnl_link_del(rtnl, names.list[i], &why);
         }
         rc = one < 0 && rc == 0 ? err_say(e, one, "%s", why.text) : rc;
@@ -263,7 +327,9 @@ static int adopt_address(struct netlinks *l, const struct net_found *f, struct e
     return 0;
 }
 
-static void take_up(struct netlinks *l, const struct net_found *f, const char *name)
+/* Its limits are set again: a mirror may have been removed while no agent was there. */
+static int take_up(struct netlinks *l, int rtnl, const struct net_found *f, const char *name,
+                   struct err *e)
 {
     struct rtnl_peer peer = {.address = f->link.address, .extra = f->link.extra};
 
@@ -272,6 +338,7 @@ static void take_up(struct netlinks *l, const struct net_found *f, const char *n
     if (f->link.extra != 0) {
         add_extra(l, f->id, f->link.extra);
     }
+    return limit(l, rtnl, name, &f->link, e);
 }
 
 int netlinks_adopt(struct netlinks *l, int rtnl, const struct net_found *found, unsigned n,
@@ -284,11 +351,11 @@ int netlinks_adopt(struct netlinks *l, int rtnl, const struct net_found *found, 
         struct err why;
         int one = adopt_address(l, &found[i], &why);
 
-        rc = one < 0 && rc == 0 ? err_say(e, one, "%s", why.text) : rc;
         netconfig_link_name(l->suffix, found[i].id, keep[i]);
         if (one == 0) {
-            take_up(l, &found[i], keep[i]);
+            one = take_up(l, rtnl, &found[i], keep[i], &why);
         }
+        rc = one < 0 && rc == 0 ? err_say(e, one, "%s", why.text) : rc;
     }
     qsort(keep, n, sizeof(*keep), by_name);
     if (rc == 0) {

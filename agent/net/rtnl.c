@@ -315,7 +315,8 @@ static void on_link(void *arg, const struct nlmsghdr *answer)
     }
 }
 
-int rtnl_links(int fd, const char *prefix, rtnl_link_cb cb, void *arg, struct err *e)
+int rtnl_links(int fd, const char *kind, const char *prefix, rtnl_link_cb cb, void *arg,
+               struct err *e)
 {
     struct links l = {.prefix = prefix, .cb = cb, .arg = arg};
     struct nlmsghdr *h;
@@ -325,7 +326,7 @@ int rtnl_links(int fd, const char *prefix, rtnl_link_cb cb, void *arg, struct er
     nlbatch_init(&m);
     h = rtnlmsg_link(&m, RTM_GETLINK, NLM_F_DUMP, "list the links");
     info = mnl_attr_nest_start(h, IFLA_LINKINFO);
-    mnl_attr_put_strz(h, IFLA_INFO_KIND, "veth");
+    mnl_attr_put_strz(h, IFLA_INFO_KIND, kind);
     mnl_attr_nest_end(h, info);
     return nlbatch_run(&m, fd, on_link, &l, e);
 }

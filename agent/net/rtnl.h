@@ -69,9 +69,11 @@ struct rtnl_link {
     bool localnet; /* packets from and to 127.0.0.0/8 may pass */
 };
 
-/* Calls back for each veth whose name begins with `prefix`; do not change links from inside. */
+/* Calls back for each link of a kind ("veth") whose name begins with `prefix`; do not change links
+ * from inside. */
 typedef void (*rtnl_link_cb)(void *arg, const struct rtnl_link *link);
-int rtnl_links(int fd, const char *prefix, rtnl_link_cb cb, void *arg, struct err *e);
+int rtnl_links(int fd, const char *kind, const char *prefix, rtnl_link_cb cb, void *arg,
+               struct err *e);
 
 /* -ENODEV: there is none of that index. */
 int rtnl_link_get(int fd, unsigned index, struct rtnl_link *ret, struct err *e);
