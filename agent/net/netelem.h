@@ -10,7 +10,7 @@
  * i = index of a backend, v = verdict "goto <chain><n>", N = a network (address and prefix), - =
  * nothing. A second `a` of a key, and the address of N where it is not alone, is in `other`.
  *
- * Networks of one key must not overlap: the kernel refuses them, and with them the table.
+ * Networks of one key should not overlap: the kernel refuses the second.
  * The sets below the line are filled by net.c itself. */
 
 #include <stdbool.h>
@@ -88,6 +88,9 @@ struct netelems {
 void netelems_add(struct netelems *l, const struct netelem *e);
 void netelems_sort(struct netelems *l); /* by key; of equal keys the first added stays */
 void netelems_finish(struct netelems *l);
+
+/* Drops networks that lie inside of another one of the same key from a sorted list. */
+void netelems_drop_inner(struct netelems *l);
 
 /* Appends what turns `is` into `want`, both sorted. */
 void netelems_diff(const struct netelems *is, const struct netelems *want, struct netelems *removed,

@@ -66,6 +66,34 @@ void netelems_sort(struct netelems *l)
     l->n = kept + 1;
 }
 
+static bool has_network(const struct netelem *e)
+{
+    return e->set == NETELEM_OUT || e->set == NETELEM_BLOCKS;
+}
+
+/* Of OUT the address is a part of the key, of BLOCKS it is the network. */
+static bool lies_inside(const struct netelem *e, const struct netelem *outer)
+{
+    bool alone = e->set == NETELEM_BLOCKS;
+    uint32_t bits = alone ? e->address ^ outer->address : e->other ^ outer->other;
+
+    return e->set == outer->set && has_network(e) && (alone || e->address == outer->address) &&
+           e->prefix >= outer->prefix && (outer->prefix == 0 || bits >> (32 - outer->prefix) == 0);
+}
+
+/* The outer one comes first. */
+void netelems_drop_inner(struct netelems *l)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < l->n; i++) {
+        if (kept == 0 || !lies_inside(&l->list[i], &l->list[kept - 1])) {
+            l->list[kept++] = l->list[i];
+        }
+    }
+    l->n = kept;
+}
+
 void netelems_finish(struct netelems *l)
 {
     free(l->list);

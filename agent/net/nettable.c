@@ -167,6 +167,7 @@ static void write_whole(void *arg, struct buf *ret)
     t->limit = rules_limit(t->config.all(t->config.arg, &given));
     with_selves(&given, &all);
     netelems_sort(&all);
+    netelems_drop_inner(&all); /* else one of them would cost the whole table */
     rules_table(&t->config.rules, t->limit, ret);
     rules_elems(&t->config.rules, all.list, all.n, ret);
     netstale_whole(&t->stale, all.list, all.n);

@@ -280,7 +280,7 @@ void nftmsg_answers(const void *bytes, size_t len, uint32_t seq, unsigned n,
     const struct nlmsghdr *h = bytes;
     int left = (int)len;
 
-    for (; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+    for (; nlbatch_is_message(h, left); h = mnl_nlmsg_next(h, &left)) {
         if (h->nlmsg_type == NLMSG_ERROR && h->nlmsg_seq - seq < n &&
             mnl_nlmsg_get_payload_len(h) >= sizeof(struct nlmsgerr)) {
             take_answer(h, seq, result);

@@ -79,6 +79,11 @@ void nlbatch_prepare_socket(int fd)
     (void)setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
 }
 
+bool nlbatch_is_message(const struct nlmsghdr *h, int left)
+{
+    return left >= (int)sizeof(*h) && h->nlmsg_len >= sizeof(*h) && h->nlmsg_len <= (unsigned)left;
+}
+
 const struct nlattr *nlbatch_attr(const struct nlmsghdr *h, size_t size, uint16_t type)
 {
     const struct nlattr *attr = mnl_nlmsg_get_payload_offset(h, size);
@@ -137,7 +142,7 @@ static void take_answers(struct run *r, const char *bytes, int len)
 {
     const struct nlmsghdr *h = (const struct nlmsghdr *)(const void *)bytes;
 
-    for (; mnl_nlmsg_ok(h, len); h = mnl_nlmsg_next(h, &len)) {
+    for (; nlbatch_is_message(h, len); h = mnl_nlmsg_next(h, &len)) {
         if (h->nlmsg_seq - r->m->seq >= r->m->n) {
             continue; /* of an earlier batch that was cut short */
         }

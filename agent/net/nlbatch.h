@@ -41,6 +41,9 @@ void nlbatch_may_fail(struct nlbatch *m);
 typedef void (*nlbatch_cb)(void *arg, const struct nlmsghdr *answer);
 int nlbatch_run(struct nlbatch *m, int fd, nlbatch_cb cb, void *arg, struct err *e);
 
+/* Whether a message lies there, of `left` bytes. (libmnl 1.0.4 takes one of more than two GiB.) */
+bool nlbatch_is_message(const struct nlmsghdr *h, int left);
+
 /* The attribute of a message behind its header of `size` bytes. NULL: there is none. */
 const struct nlattr *nlbatch_attr(const struct nlmsghdr *h, size_t size, uint16_t type);
 

@@ -33,9 +33,10 @@
  *   tell.
  * - w_forward: segments are no larger than the way; what has begun goes on. Then w_from and w_into.
  * - w_from, out of a container: to published ports; w_across, to containers: where its class may
- *   go, and a virtual address is refused aloud whether it exists or not, another's container in
- *   silence; outside: everything but link-local addresses (169.254.169.254 gives away the cloud's
- *   credentials) and nodes, unless it may not leave the cluster.
+ *   go, and a virtual address is refused aloud whether it exists or not (TCP by a reset,
+ *   which has no limit of so many a second), another's container in silence; outside: everything
+ * but link-local addresses (169.254.169.254 gives away the cloud's credentials) and nodes, unless
+ * it may not leave the cluster.
  * - w_into, into a container from elsewhere: from containers of other nodes, whose nodes have
  *   looked; from those nodes themselves to what they were led to; to what is published here. */
 static const char *const table[] = {
@@ -118,6 +119,7 @@ static const char *const table[] = {
     "add rule %T w_across meta mark set 0",
     "add rule %T w_across meta mark set ip saddr map @w_class",
     "add rule %T w_across meta mark . ip daddr @w_reach meta mark set 0 accept",
+    "add rule %T w_across ct original ip daddr %V meta l4proto tcp %C{reach} reject with tcp reset",
     "add rule %T w_across ct original ip daddr %V %C{reach} reject",
     "add rule %T w_across %C{reach} drop",
 

@@ -127,7 +127,7 @@ static bool take_piece(struct uv_flows *f)
         f->walking = f->walking && (errno == EAGAIN || errno == EINTR);
         return false;
     }
-    for (; mnl_nlmsg_ok(h, len); h = mnl_nlmsg_next(h, &len)) {
+    for (; nlbatch_is_message(h, len); h = mnl_nlmsg_next(h, &len)) {
         if (is_end(h)) {
             f->walking = false;
         } else {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "agent/net/nlbatch.h"
 #include "common/cleanup.h"
 
 #define GATHER_MS    20u  /* what belongs together comes within this time */
@@ -68,7 +69,7 @@ static bool take_piece(struct uv_netwatch *w, bool *ret_matters)
         *ret_matters |= errno == ENOBUFS; /* something was lost, perhaps what matters */
         return errno == ENOBUFS || errno == EINTR;
     }
-    for (; !*ret_matters && mnl_nlmsg_ok(h, len); h = mnl_nlmsg_next(h, &len)) {
+    for (; !*ret_matters && nlbatch_is_message(h, len); h = mnl_nlmsg_next(h, &len)) {
         *ret_matters = rtnlevent_read(h, &event) && w->config.matters(w->config.arg, &event);
     }
     return got > 0;

@@ -204,7 +204,7 @@ static void take_events(struct uv_nft *n)
         if (got <= 0 && errno != ENOBUFS && errno != EINTR) {
             return;
         }
-        for (; got > 0 && mnl_nlmsg_ok(h, len); h = mnl_nlmsg_next(h, &len)) {
+        for (; got > 0 && nlbatch_is_message(h, len); h = mnl_nlmsg_next(h, &len)) {
             take_event(n, h);
         }
     }
@@ -435,15 +435,16 @@ static void on_timer(uv_timer_t *timer)
 /* ---- for the owner ---- */
 
 /* Blocking, at the start only. */
-static int wait_for_first(struct uv_nft *n, struct err *e)
+static int wait_for_first(struct uv_nft *n, size_t len, struct err *e)
 {
-    uint64_t until = uv_hrtime() / 1000000 + FIRST_MS;
+    uint64_t wait_ms = FIRST_MS + len / 64;
+    uint64_t until = uv_hrtime() / 1000000 + wait_ms;
 
     while (n->busy) {
         uint64_t now = uv_hrtime() / 1000000;
 
         if (now >= until) {
-            return err_say(e, ETIMEDOUT, "nft does not answer within %u ms", FIRST_MS);
+            return err_say(e, ETIMEDOUT, "nft does not answer within %u ms", (unsigned)wait_ms);
         }
         uv_nftchild_wait(n->child, (unsigned)(until - now));
     }
@@ -484,7 +485,7 @@ static int assert_first(struct uv_nft *n, struct err *e)
     n->whole_due = false;
     n->busy_whole = true;
     transact(n, buf_text(&text), text.len);
-    rc = wait_for_first(n, e);
+    rc = wait_for_first(n, text.len, e);
     n->config = config;
     if (rc == 0 && first.status < 0) {
         rc = err_say(e, first.status, "%s", first.e.text);

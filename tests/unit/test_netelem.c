@@ -142,6 +142,37 @@ START_TEST(a_difference_turns_one_into_the_other)
 }
 END_TEST
 
+START_TEST(a_network_inside_of_another_is_dropped)
+{
+    const struct netelem outs[] = {
+        {.set = NETELEM_OUT, .address = 1, .other = 0x0a000000u, .prefix = 8},
+        {.set = NETELEM_OUT, .address = 1, .other = 0x0a000000u, .prefix = 9},
+        {.set = NETELEM_OUT, .address = 1, .other = 0x0aff0000u, .prefix = 16},
+        {.set = NETELEM_OUT, .address = 1, .other = 0x0b000000u, .prefix = 8},
+        {.set = NETELEM_OUT, .address = 2, .other = 0, .prefix = 0},
+        {.set = NETELEM_OUT, .address = 2, .other = 0xffffffffu, .prefix = 32},
+        {.set = NETELEM_OUT, .address = 3, .other = 0xffffffffu, .prefix = 32},
+        {.set = NETELEM_BLOCKS, .address = 0x0a800400u, .prefix = 22},
+        {.set = NETELEM_BLOCKS, .address = 0x0a800600u, .prefix = 23},
+        {.set = NETELEM_BLOCKS, .address = 0x0a800800u, .prefix = 22},
+    };
+    static const unsigned kept[] = {0, 3, 4, 6, 7, 9};
+    struct netelems l = {0};
+
+    netelems_drop_inner(&l);
+    for (unsigned i = 0; i < sizeof(outs) / sizeof(outs[0]); i++) {
+        netelems_add(&l, &outs[i]);
+    }
+    netelems_sort(&l);
+    netelems_drop_inner(&l);
+    ck_assert_uint_eq(l.n, sizeof(kept) / sizeof(kept[0]));
+    for (unsigned i = 0; i < l.n; i++) {
+        ck_assert(netelem_equal(&l.list[i], &outs[kept[i]]));
+    }
+    netelems_finish(&l);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("netelem");
@@ -154,6 +185,7 @@ int main(void)
     tcase_add_test(c, sorting_orders_everything);
     tcase_add_test(c, of_equal_keys_the_first_stays);
     tcase_add_test(c, a_difference_turns_one_into_the_other);
+    tcase_add_test(c, a_network_inside_of_another_is_dropped);
     suite_add_tcase(s, c);
     srunner_run_all(r, CK_ENV);
     failed = srunner_ntests_failed(r);

@@ -387,16 +387,20 @@ END_TEST
 /* Whether there is none, or it is another's: the answer is the same, and it comes at once. */
 START_TEST(a_virtual_address_is_refused_aloud)
 {
-    uint64_t before;
+    uint64_t before, began;
 
     add_classes();
     add_vip(VIP, NETELEM_CHAIN_VIP, &t.address[1], 1);
     apply(A);
     before = dropped(A, "reach");
-    ck_assert_int_eq(refusal(t.cell[2], VIP, 80), ECONNREFUSED);
-    ck_assert_int_eq(refusal(t.cell[2], VIP + 1, 80), ECONNREFUSED);
-    ck_assert_int_eq(refusal(t.cell[0], VIP + 1, 80), ECONNREFUSED);
-    dropped_more(A, "reach", before + 2);
+    began = netrig_now_ms();
+    for (unsigned i = 0; i < 50; i++) {
+        ck_assert_int_eq(refusal(t.cell[2], VIP, 80), ECONNREFUSED);
+        ck_assert_int_eq(refusal(t.cell[2], VIP + 1, 80), ECONNREFUSED);
+        ck_assert_int_eq(refusal(t.cell[0], VIP + 1, 80), ECONNREFUSED);
+    }
+    ck_assert_uint_lt(netrig_now_ms() - began, 900); /* none had to ask twice */
+    ck_assert_uint_eq(dropped(A, "reach"), before + 150);
 }
 END_TEST
 
@@ -761,6 +765,27 @@ START_TEST(nft_removes_what_netlink_added)
 }
 END_TEST
 
+/* The kernel refuses them; the table comes without the inner ones. */
+START_TEST(networks_that_overlap_do_not_cost_the_table)
+{
+    auto_close int web = netrig_serve(t.out, SOCK_STREAM, 443);
+
+    add_classes();
+    add((struct netelem){.set = NETELEM_NOOUT, .address = t.address[0]});
+    add((struct netelem){.set = NETELEM_OUT, .address = t.address[0]});
+    add((struct netelem){
+        .set = NETELEM_OUT, .address = t.address[0], .other = 0x0a000000u, .prefix = 8});
+    apply(A);
+    settle(500);
+    ck_assert_uint_eq(netrig_visit(t.cell[0], OUT_ADDRESS, 443, web), A_OUTSIDE);
+    add_classes();
+    add((struct netelem){.set = NETELEM_NOOUT, .address = t.address[0]});
+    apply(A);
+    settle(500);
+    netrig_refuse(t.cell[0], OUT_ADDRESS, 443);
+}
+END_TEST
+
 /* The batch is one: what is refused leaves nothing, and the table is asserted. */
 START_TEST(a_change_is_all_or_nothing)
 {
@@ -1001,6 +1026,7 @@ int main(void)
     tcase_add_test(c, nobody_sends_in_the_name_of_containers);
     tcase_add_test(c, what_netlink_and_nft_write_is_the_same);
     tcase_add_test(c, nft_removes_what_netlink_added);
+    tcase_add_test(c, networks_that_overlap_do_not_cost_the_table);
     tcase_add_test(c, a_change_is_all_or_nothing);
     tcase_add_test(c, changes_during_an_assertion_are_not_lost);
     tcase_add_test(c, a_change_costs_the_same_among_five_thousand_services);
