@@ -13,6 +13,7 @@
 #include "agent/shim/plan_build.h"
 #include "agent/shim/plan_of_order.h"
 #include "common/cleanup.h"
+#include "common/compose_rule.h"
 #include "spec.pb-c.h"
 
 void plan_sandbox_finish(struct plan_sandbox *s)
@@ -184,15 +185,58 @@ static void add_groups(const struct cgroups *g, const struct order *order, const
     }
 }
 
+/* What the document says of names; the arrays live as long as `ret`. */
+struct told {
+    struct etcfiles_names names;
+    const char *extra[COMPOSE_HOSTS_MAX][2];
+    uint32_t servers[COMPOSE_DNS_MAX];
+    const char *search[COMPOSE_SEARCH_MAX];
+    const char *options[COMPOSE_SEARCH_MAX];
+};
+
+static void tell_names(const struct plan_sandbox_run *run, struct told *ret)
+{
+    struct etcfiles_names *n = &ret->names;
+    struct order_network_use use;
+
+    *n = (struct etcfiles_names){.hostname = run->hostname,
+                                 .domainname = order_domainname(run->order),
+                                 .address = run->address,
+                                 .extra = (const char *const(*)[2])ret->extra,
+                                 .named = order_network_use(run->order, 0, &use),
+                                 .host_network = order_network(run->order) == ORDER_NETWORK_HOST,
+                                 .servers = ret->servers,
+                                 .search = ret->search,
+                                 .options = ret->options};
+    while (n->n_extra < COMPOSE_HOSTS_MAX &&
+           (ret->extra[n->n_extra][0] =
+                order_extra_host(run->order, n->n_extra, &ret->extra[n->n_extra][1])) != NULL) {
+        n->n_extra++;
+    }
+    while (n->n_servers < COMPOSE_DNS_MAX &&
+           order_dns(run->order, n->n_servers, &ret->servers[n->n_servers])) {
+        n->n_servers++;
+    }
+    while (n->n_search < COMPOSE_SEARCH_MAX &&
+           (ret->search[n->n_search] = order_dns_search(run->order, n->n_search)) != NULL) {
+        n->n_search++;
+    }
+    while (n->n_options < COMPOSE_SEARCH_MAX &&
+           (ret->options[n->n_options] = order_dns_opt(run->order, n->n_options)) != NULL) {
+        n->n_options++;
+    }
+}
+
 static void add_places(const struct plan_sandbox *s, const struct plan_sandbox_run *run,
                        const char *name, struct lent *l, struct plan_input *in)
 {
-    bool host = order_network(run->order) == ORDER_NETWORK_HOST;
+    auto_free struct told *told = xcalloc(1, sizeof(*told));
 
+    tell_names(run, told);
     l->run_path = xasprintf("%s/runs/%s", s->run_path, name);
     l->base_path = xasprintf("%s/upper/%s", s->state_path, name);
-    l->hosts = etcfiles_hosts(run->hostname, run->address);
-    l->resolv_conf = etcfiles_resolv_conf("/etc/resolv.conf", host);
+    l->hosts = etcfiles_hosts(&told->names);
+    l->resolv_conf = etcfiles_resolv_conf("/etc/resolv.conf", &told->names);
     in->run_path = l->run_path;
     in->base_path = l->base_path;
     in->layers_path = s->layers_path;
@@ -201,7 +245,7 @@ static void add_places(const struct plan_sandbox *s, const struct plan_sandbox_r
     in->hosts = l->hosts;
     in->resolv_conf = l->resolv_conf;
     in->userns_fd = PLAN_SANDBOX_USERNS;
-    in->netns_fd = host ? -1 : PLAN_SANDBOX_NETNS;
+    in->netns_fd = told->names.host_network ? -1 : PLAN_SANDBOX_NETNS;
     in->mntns_fd = PLAN_SANDBOX_MNTNS;
 }
 
