@@ -19,7 +19,7 @@ tests=(
     check clang-14 libclang-rt-14-dev clang-format clang-tidy gcovr universal-ctags
     runc podman skopeo docker-registry etcd-server jq
     qemu-system-x86 cpio kmod xz-utils zstd
-    python3 libfaketime strace
+    python3 libfaketime strace dnsmasq-base
 )
 
 want=("${build[@]}" "${run[@]}")
