@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Two hash tables that follow the service table: names to (entry, network), and addresses to
- * (entry, endpoint or network). Every service remembers what it put there. */
+/* Two hash tables that follow the service table: names on a network to (entry, network), and
+ * addresses to (entry, endpoint or network). Every service remembers what it put there. That others
+ * have the same name on networks of theirs costs nothing. */
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
@@ -65,6 +66,11 @@ struct dns_names {
 static uint64_t hash_text(const char *text)
 {
     return id128_hash(text, strlen(text)).lo;
+}
+
+static uint64_t hash_name(const char *network, const char *name)
+{
+    return hash_text(network) * 31 + hash_text(name);
 }
 
 static uint64_t hash_number(uint64_t number)
@@ -211,7 +217,7 @@ static void add_label(struct service *s, unsigned network, const char *first, co
     (void)snprintf(l->name, size, "%s%s%s", first, second[0] != '\0' ? "." : "", second);
     l->service = s;
     l->network = network;
-    l->hash = hash_text(l->name);
+    l->hash = hash_name(s->entry->networks[network].name, l->name);
     s->labels[s->n_labels++] = l;
 }
 
@@ -368,30 +374,42 @@ static bool on_network(const struct dns_asker *asker, const char *network)
     return false;
 }
 
-/* Of all that have the name on a network of the asker: those of its own stack, if there are any. */
-static unsigned collect(const struct dns_names *n, const struct dns_asker *asker, const char *name,
-                        bool own, struct dnsnames_match *ret)
+/* Whether a service has the name there; `stack` NULL: of any. */
+static bool is_label(const struct label *l, uint64_t hash, const char *network, const char *name,
+                     const char *stack)
 {
-    uint64_t hash = hash_text(name);
+    return l->hash == hash && strcmp(l->name, name) == 0 &&
+           strcmp(l->service->entry->networks[l->network].name, network) == 0 &&
+           (stack == NULL || strcmp(l->service->stack, stack) == 0);
+}
+
+/* All that have the name on a network of the asker. */
+static unsigned collect(const struct dns_names *n, const struct dns_asker *asker, const char *name,
+                        const char *stack, struct dnsnames_match *ret)
+{
     unsigned found = 0;
 
-    for (const struct label *l = n->labels[hash & n->mask]; l != NULL; l = l->next) {
-        if (l->hash == hash && strcmp(l->name, name) == 0 && found < DNSNAMES_MATCHES_MAX &&
-            (!own || strcmp(l->service->stack, asker->stack) == 0) &&
-            on_network(asker, l->service->entry->networks[l->network].name)) {
-            ret[found++] =
-                (struct dnsnames_match){.entry = l->service->entry, .network = l->network};
+    for (unsigned i = 0; i < asker->n_networks; i++) {
+        uint64_t hash = hash_name(asker->networks[i], name);
+
+        for (const struct label *l = n->labels[hash & n->mask];
+             l != NULL && found < DNSNAMES_MATCHES_MAX; l = l->next) {
+            if (is_label(l, hash, asker->networks[i], name, stack)) {
+                ret[found++] =
+                    (struct dnsnames_match){.entry = l->service->entry, .network = l->network};
+            }
         }
     }
     return found;
 }
 
+/* Those of its own stack, if there are any. */
 static unsigned find_plain(const struct dns_names *n, const struct dns_asker *asker,
                            const char *name, struct dnsnames *ret)
 {
-    ret->n = collect(n, asker, name, true, ret->matches);
+    ret->n = collect(n, asker, name, asker->stack, ret->matches);
     if (ret->n == 0) {
-        ret->n = collect(n, asker, name, false, ret->matches);
+        ret->n = collect(n, asker, name, NULL, ret->matches);
     }
     return ret->n;
 }
@@ -490,7 +508,7 @@ unsigned dnsnames_addresses(const struct dns_names *n, const struct dnsnames *fo
     unsigned count = 0;
 
     for (unsigned i = 0; i < found->n; i++) {
-        const struct dnsnames_match *m = &found->matches[i];
+        const struct dnsnames_match *m = &found->matches[(i + random) % found->n];
         uint32_t vip = m->entry->networks[m->network].vip;
 
         if (found->kind == DNSNAMES_SERVICE && vip != 0 && m->entry->balance != SVC_BALANCE_NONE) {
