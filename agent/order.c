@@ -105,6 +105,17 @@ static void want_restart(const Wherry__Spec__RestartPolicy *from, struct restart
     ret->window_ms = from->window_ms;
 }
 
+/* Whether others are led to it: by a name, or by a port of a host. */
+static bool is_connected_to(const Wherry__Spec__Container *spec)
+{
+    for (size_t i = 0; i < spec->n_ports; i++) {
+        if (spec->ports[i]->published != 0) {
+            return true;
+        }
+    }
+    return spec->n_networks > 0;
+}
+
 void order_want(const struct order *o, uint64_t incarnation, bool stop, struct node_want *ret)
 {
     const Wherry__Spec__Container *spec = order_spec(o);
@@ -113,6 +124,7 @@ void order_want(const struct order *o, uint64_t incarnation, bool stop, struct n
         .incarnation = incarnation,
         .stop = stop,
         .stop_grace_ms = spec->stop_grace_ms > 0 ? spec->stop_grace_ms : ORDER_GRACE_DEFAULT_MS,
+        .drain_ms = is_connected_to(spec) ? ORDER_DRAIN_MS : 0,
         .memory_bytes = spec->limits != NULL ? spec->limits->memory_bytes : 0,
     };
     want_restart(spec->restart, &ret->restart);

@@ -34,8 +34,13 @@ void order_digest(const struct order *order, uint8_t ret_digest[ORDER_DIGEST]);
 enum order_network { ORDER_NETWORK_BRIDGE, ORDER_NETWORK_HOST, ORDER_NETWORK_NONE };
 enum order_network order_network(const struct order *order);
 
-#define ORDER_GRACE_DEFAULT_MS 10000 /* between the stop signal and the kill, if nothing is said   \
-                                      */
+#define ORDER_GRACE_DEFAULT_MS                                                                     \
+    10000 /* between the stop signal and the kill, if nothing is said                              \
+           */
+
+/* How long others have to learn that a container goes, before it is told: the next report (50 ms at
+ * most), the controller's table, and their rules. */
+#define ORDER_DRAIN_MS 200
 
 /* The part that the core decides upon. */
 void order_want(const struct order *order, uint64_t incarnation, bool stop, struct node_want *ret);

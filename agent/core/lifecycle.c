@@ -51,6 +51,14 @@ static const uint8_t moves[LIFECYCLE_STATE_N][LIFECYCLE_EVENT_N] =
         ON(SILENT) = M(LOSE),            ON(UNHEALTHY) = M(SICK),       ON(CLEANED) = M(IGNORE),
         ON(DUE) = M(ODD),                ON(TOLD) = M(IGNORE),
     },
+    ROW(DRAINING) = {
+        ON(WANT_RUN) = M(LATER),         ON(WANT_STOP) = M(LATER),      ON(REMOVED) = M(LATER),
+        ON(FOUND_ALIVE) = M(ODD),        ON(FOUND_ENDED) = M(ODD),      ON(FOUND_BROKEN) = M(ODD),
+        ON(LOOKED) = M(IGNORE),          ON(PREPARED) = M(ODD),         ON(PREPARE_FAILED) = M(ODD),
+        ON(STARTED) = M(ODD),            ON(START_FAILED) = M(ODD),     ON(EXITED) = M(END),
+        ON(SILENT) = M(LOSE),            ON(UNHEALTHY) = M(ODD),        ON(CLEANED) = M(IGNORE),
+        ON(DUE) = M(SIGNAL),             ON(TOLD) = M(IGNORE),
+    },
     ROW(STOPPING) = {
         ON(WANT_RUN) = M(LATER),         ON(WANT_STOP) = M(LATER),      ON(REMOVED) = M(LATER),
         ON(FOUND_ALIVE) = M(ODD),        ON(FOUND_ENDED) = M(ODD),      ON(FOUND_BROKEN) = M(ODD),

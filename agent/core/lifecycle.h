@@ -10,26 +10,27 @@
  *   PREPARING  image, volumes, address and ids are being got
  *   STARTING   its shim builds the sandbox
  *   RUNNING
- *   STOPPING   signalled, has its grace period
- *   KILLING    killed, not yet ended
- *   UNKNOWN    its shim is silent, or it cannot be killed
- *   DONE       over for good; the record is kept until it is removed
- *   LEAVING    removed; what is left of it is being cleaned up */
+ *   DRAINING   to be stopped: nobody shall connect to it any more, and all have a moment to learn
+ * it STOPPING   signalled, has its grace period KILLING    killed, not yet ended UNKNOWN    its
+ * shim is silent, or it cannot be killed DONE       over for good; the record is kept until it is
+ * removed LEAVING    removed; what is left of it is being cleaned up */
 
 #include <stdint.h>
 
 #define LIFECYCLE_STATES(X)                                                                        \
     X(NEW)                                                                                         \
     X(WAITING)                                                                                     \
-    X(PREPARING) X(STARTING) X(RUNNING) X(STOPPING) X(KILLING) X(UNKNOWN) X(DONE) X(LEAVING)
+    X(PREPARING)                                                                                   \
+    X(STARTING) X(RUNNING) X(DRAINING) X(STOPPING) X(KILLING) X(UNKNOWN) X(DONE) X(LEAVING)
 
 #define LIFECYCLE_EVENTS(X)                                                                        \
     X(WANT_RUN)                                                                                    \
     X(WANT_STOP)                                                                                   \
     X(REMOVED)                                                                                     \
     X(FOUND_ALIVE)                                                                                 \
-    X(FOUND_ENDED) X(FOUND_BROKEN) X(LOOKED) X(PREPARED) X(PREPARE_FAILED) X(STARTED)              \
-        X(START_FAILED) X(EXITED) X(SILENT) X(UNHEALTHY) X(CLEANED) X(DUE) X(TOLD)
+    X(FOUND_ENDED)                                                                                 \
+    X(FOUND_BROKEN) X(LOOKED) X(PREPARED) X(PREPARE_FAILED) X(STARTED) X(START_FAILED) X(EXITED)   \
+        X(SILENT) X(UNHEALTHY) X(CLEANED) X(DUE) X(TOLD)
 
 /* HOLE is what an unwritten cell would be. */
 #define LIFECYCLE_MOVES(X)                                                                         \
@@ -46,7 +47,8 @@
     X(FAIL)   /* the run did not come up */                                                        \
     X(RUN)    /* the run is up */                                                                  \
     X(LATER)  /* wanted otherwise: seen to when the step under way has ended */                    \
-    X(STOP)   /* signal, and give it its grace period */                                           \
+    X(STOP)   /* let it drain, or signal it */                                                     \
+    X(SIGNAL) /* drained: signal, and give it its grace period */                                  \
     X(REST)   /* nothing runs: done */                                                             \
     X(KILL)   /* its grace period is over, or killing it did not work */                           \
     X(SICK)   /* unhealthy: stop it, then start it again by its policy */                          \

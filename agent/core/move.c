@@ -394,6 +394,17 @@ static void kill_all(struct move_step *s)
     move_act(s, NODE_DO_KILL);
 }
 
+static void ask_to_end(struct move_step *s)
+{
+    struct node_container *c = s->c;
+
+    c->state = LIFECYCLE_STOPPING;
+    c->due_ms = s->event->now_ms + c->want.stop_grace_ms;
+    move_act(s, NODE_DO_SIGNAL);
+    s->ret->list[s->ret->n - 1].signal = c->traits.stop_signal;
+}
+
+/* That it stops is reported at once: from then on nobody is led to it. */
 static void stop(struct move_step *s)
 {
     struct node_container *c = s->c;
@@ -408,10 +419,12 @@ static void stop(struct move_step *s)
         kill_all(s);
         return;
     }
-    c->state = LIFECYCLE_STOPPING;
-    c->due_ms = s->event->now_ms + c->want.stop_grace_ms;
-    move_act(s, NODE_DO_SIGNAL);
-    s->ret->list[s->ret->n - 1].signal = c->traits.stop_signal;
+    if (c->want.drain_ms > 0 && !c->sick) {
+        c->state = LIFECYCLE_DRAINING;
+        c->due_ms = s->event->now_ms + c->want.drain_ms;
+        return;
+    }
+    ask_to_end(s);
 }
 
 static void do_sick(struct move_step *s)
@@ -525,6 +538,9 @@ static void do_move(struct move_step *s, enum lifecycle_event event)
     case LIFECYCLE_MOVE_RUN:
         do_run(s);
         return;
+    case LIFECYCLE_MOVE_SIGNAL:
+        ask_to_end(s);
+        break;
     case LIFECYCLE_MOVE_STOP:
         stop(s);
         return;
@@ -561,6 +577,7 @@ static void check(const struct node_container *c)
 {
     assert(c->run > 0);
     assert(c->state != LIFECYCLE_RUNNING || (c->run_open && c->phase == NODE_PHASE_RUNNING));
+    assert(c->state != LIFECYCLE_DRAINING || (c->run_open && c->due_ms > 0));
     assert(c->state != LIFECYCLE_STOPPING || (c->run_open && c->due_ms > 0));
     assert(c->state != LIFECYCLE_KILLING || (c->run_open && c->due_ms > 0));
     assert(c->state != LIFECYCLE_WAITING || c->wait_event || c->due_ms > 0);

@@ -40,6 +40,7 @@ struct node_want {
     uint64_t incarnation; /* not 0 */
     bool stop;            /* shall be stopped, its record kept until removed */
     uint64_t stop_grace_ms;
+    uint64_t drain_ms; /* between being told to stop and its signal; 0: nobody connects to it */
     uint64_t memory_bytes; /* limit, for the sentence after an OOM kill; 0: none of its own */
     struct restart_policy restart;
 };

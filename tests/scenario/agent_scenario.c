@@ -6,7 +6,7 @@
  *   agent_scenario FILE…           compare; prints the first differing line
  *   agent_scenario --write FILE…   write what happens into the file
  *
- * Events: @MS assign ID [stop] [grace=MS] [restart=any|failure|never] [delay=MS] [max=N]
+ * Events: @MS assign ID [stop] [grace=MS] [drain=MS] [restart=any|failure|never] [delay=MS] [max=N]
  *         [window=MS] [memory=BYTES];  @MS remove ID;  @MS whole;  @MS restore ID run=N
  *         [attempts=N] [next=MS] [done];  @MS found ID run=N alive|broken|code=N [started=MS];
  *         @MS looked [boot];  @MS prepared ID [probe=INTERVAL] [retries=N] [period=MS];
@@ -82,6 +82,7 @@ static struct node_want want_of(const struct line *l)
         .incarnation = l->id,
         .stop = flag(l->rest, "stop"),
         .stop_grace_ms = number(l->rest, "grace", 10000),
+        .drain_ms = number(l->rest, "drain", 0),
         .memory_bytes = number(l->rest, "memory", 0),
         .restart = {.condition = flag(l->rest, "restart=failure") ? RESTART_ON_FAILURE
                                  : flag(l->rest, "restart=never") ? RESTART_NEVER
