@@ -27,7 +27,8 @@
  * - w_post: a container that comes by a virtual address to itself, or by a published port to one of
  *   its own node, must get its answers through the host, hence the gateway's address; so must
  *   127.0.0.1. Who comes from outside and is led on to another node comes back by this one. What
- *   leaves the cluster leaves by the host's address.
+ *   leaves the cluster leaves by the host's address, also if it comes by an address of a container
+ *   that lies outside of the block (w_self has it twice).
  * - w_input: no container talks to the host itself but to ask for names, it only answers it; one of
  *   another node neither: what goes to a node keeps the container's address, so that the node can
  *   tell.
@@ -99,6 +100,7 @@ static const char *const table[] = {
     " snat ip to %A",
     "add rule %T w_post oifname != \"%L*\" ip saddr %B ip daddr != %R ip daddr != @w_nodes "
     "masquerade",
+    "add rule %T w_post oifname != \"%L*\" ip saddr . ip saddr @w_self ip daddr != %R masquerade",
 
     "add chain %T w_host",
     "add rule %T w_host ip daddr %G udp dport 53 accept",

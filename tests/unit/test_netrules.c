@@ -457,6 +457,19 @@ END_TEST
 
 /* ---- outwards ---- */
 
+/* Sends one datagram by a source address of its own choice. */
+static void send_from(int ns, uint32_t source, uint32_t to, uint16_t port, const void *bytes,
+                      size_t len)
+{
+    struct sockaddr_in from = netrig_name_of(source, 0);
+    struct sockaddr_in name = netrig_name_of(to, port);
+    auto_close int fd = netrig_make_socket(ns, SOCK_DGRAM, NETRIG_BLOCKED_MS);
+
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+    ck_assert_int_eq(sendto(fd, bytes, len, 0, (struct sockaddr *)&name, sizeof(name)),
+                     (ssize_t)len);
+}
+
 START_TEST(who_may_not_leave_the_cluster_is_told_so)
 {
     auto_close int web = netrig_serve(t.out, SOCK_STREAM, 443);
@@ -482,6 +495,32 @@ START_TEST(who_may_not_leave_the_cluster_is_told_so)
     apply(A);
     ck_assert_uint_eq(netrig_visit(t.cell[0], OUT_ADDRESS, 443, web), A_OUTSIDE);
     ck_assert_uint_eq(netrig_visit(t.cell[1], OUT_ADDRESS, 443, web), A_OUTSIDE);
+}
+END_TEST
+
+/* An address that the file asked for, outside of the cluster's range. */
+START_TEST(a_second_address_is_as_good_as_the_first)
+{
+    const uint32_t second = 0xac140005u; /* 172.20.0.5 */
+    struct timeval tv = {.tv_sec = NETRIG_WAIT_MS / 1000};
+    auto_close int log = netrig_serve(t.out, SOCK_DGRAM, 514);
+    struct sockaddr_in from;
+    socklen_t len = sizeof(from);
+    char byte;
+
+    netrig_must(netrig_shell("%s ip addr add 172.20.0.5/32 dev eth0", in(t.cell[1])));
+    netrig_must(netrig_shell("ip route add 172.20.0.5 dev $(ip -o route get 10.128.4.2 |"
+                             "sed 's/.*dev //; s/ .*//')"));
+    add_classes();
+    add((struct netelem){.set = NETELEM_CLASS, .address = second, .mark = CLASS_1});
+    add((struct netelem){.set = NETELEM_REACH, .address = second, .mark = CLASS_1});
+    apply(A);
+    ck_assert_uint_eq(netrig_visit(t.cell[0], second, 80, t.server[1]), t.address[0]);
+    netrig_refuse(t.cell[2], second, 80);
+    netrig_must(setsockopt(log, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)));
+    send_from(t.cell[1], second, OUT_ADDRESS, 514, "?", 1);
+    ck_assert_int_eq(recvfrom(log, &byte, 1, 0, (struct sockaddr *)&from, &len), 1);
+    ck_assert_uint_eq(ntohl(from.sin_addr.s_addr), A_OUTSIDE);
 }
 END_TEST
 
@@ -534,19 +573,6 @@ START_TEST(names_are_asked_for_at_the_gateway)
 END_TEST
 
 /* ---- lies ---- */
-
-/* Sends one datagram by a source address of its own choice. */
-static void send_from(int ns, uint32_t source, uint32_t to, uint16_t port, const void *bytes,
-                      size_t len)
-{
-    struct sockaddr_in from = netrig_name_of(source, 0);
-    struct sockaddr_in name = netrig_name_of(to, port);
-    auto_close int fd = netrig_make_socket(ns, SOCK_DGRAM, NETRIG_BLOCKED_MS);
-
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
-    ck_assert_int_eq(sendto(fd, bytes, len, 0, (struct sockaddr *)&name, sizeof(name)),
-                     (ssize_t)len);
-}
 
 static void no_source_check(void)
 {
@@ -1021,6 +1047,7 @@ int main(void)
     tcase_add_test(c, a_port_leads_to_another_node);
     tcase_add_test(c, a_local_backend_sees_its_client);
     tcase_add_test(c, who_may_not_leave_the_cluster_is_told_so);
+    tcase_add_test(c, a_second_address_is_as_good_as_the_first);
     tcase_add_test(c, names_are_asked_for_at_the_gateway);
     tcase_add_test(c, false_source_addresses_are_counted_by_link);
     tcase_add_test(c, nobody_sends_in_the_name_of_containers);
