@@ -4,10 +4,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
+#include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -103,6 +106,16 @@ void doctor_net(uint32_t net, unsigned prefix, char ret[DOCTOR_NET])
 
 /* ---- the host ---- */
 
+/* Not from /sys, which may be another network namespace's. */
+static unsigned mtu_of(const char *link)
+{
+    auto_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq ifr = {0};
+
+    (void)snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", link);
+    return fd >= 0 && ioctl(fd, SIOCGIFMTU, &ifr) == 0 ? (unsigned)ifr.ifr_mtu : 0;
+}
+
 static void find_underlay(struct doctor_world *w)
 {
     struct ifaddrs *all = NULL;
@@ -118,6 +131,7 @@ static void find_underlay(struct doctor_world *w)
         }
     }
     freeifaddrs(all);
+    w->underlay_mtu = mtu_of(w->underlay);
 }
 
 static pid_t run_nft(const char *program, int out_fd)

@@ -27,6 +27,7 @@ struct doctor_world {
     unsigned range_prefix;
     uint32_t address;             /* by which other hosts reach this one; 0: not known */
     char underlay[DOCTOR_LINK];   /* the link with that address; "": none */
+    unsigned underlay_mtu;        /* 0: not known */
     bool has_offset;              /* the controller has said what time it is */
     int64_t clock_offset_ms;      /* how far we are ahead of it */
     const struct nftrules *rules; /* NULL: they could not be read, because of: */

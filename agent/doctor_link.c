@@ -18,9 +18,9 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 
-#define MTU_GOOD      1500
-#define MTU_LEAST     1330 /* 1280 and what VXLAN adds */
-#define RESOLVERS_MAX 3    /* as resolv.conf(5) */
+#define MTU_GOOD      1500u
+#define MTU_LEAST     1330u /* 1280 and what VXLAN adds */
+#define RESOLVERS_MAX 3     /* as resolv.conf(5) */
 #define RESOLVER_MS   1000
 
 /* ---- forwarding ---- */
@@ -81,25 +81,22 @@ void doctor_link_rp_filter(const struct doctor_world *w, struct doctor_result *r
 
 void doctor_link_mtu(const struct doctor_world *w, struct doctor_result *ret)
 {
-    long long mtu = 0;
-    char path[64];
+    unsigned mtu = w->underlay_mtu;
 
-    (void)snprintf(path, sizeof(path), "class/net/%s/mtu", w->underlay);
-    if (w->underlay[0] == '\0') {
-        doctor_say(ret, w->address != 0 ? DOCTOR_PROBLEM : DOCTOR_NOT_HERE,
-                   w->address != 0
-                       ? "no link of this host has its --address"
-                       : "which link leads to the other hosts is not known (--address)");
-    } else if (!doctor_number(w->sys, path, &mtu)) {
-        doctor_say(ret, DOCTOR_WARNING, "the MTU of %s is not known", w->underlay);
+    if (w->underlay[0] == '\0' && w->address != 0) {
+        doctor_say(ret, DOCTOR_PROBLEM, "no link of this host has its --address");
+        doctor_mend(ret, "ip address; wherry-agent daemon --address IP …");
+    } else if (w->underlay[0] == '\0') {
+        doctor_say(ret, DOCTOR_NOT_HERE,
+                   "which link leads to the other hosts is not known (--address)");
     } else if (mtu < MTU_LEAST) {
-        doctor_say(ret, DOCTOR_PROBLEM, "%s takes packets of %lld bytes only; %d are needed",
+        doctor_say(ret, DOCTOR_PROBLEM, "%s takes packets of %u bytes only; %u are needed",
                    w->underlay, mtu, MTU_LEAST);
         doctor_mend(ret, "ip link set %s mtu 1500", w->underlay);
     } else {
         doctor_say(ret, mtu < MTU_GOOD ? DOCTOR_WARNING : DOCTOR_OK,
-                   "%lld bytes on %s: %lld between containers of hosts on one link, %lld by VXLAN",
-                   mtu, w->underlay, mtu, mtu - (long long)VXLAN_BYTES);
+                   "%u bytes on %s: %u between containers of hosts on one link, %u by VXLAN", mtu,
+                   w->underlay, mtu, mtu - VXLAN_BYTES);
         if (mtu < MTU_GOOD) {
             doctor_mend(ret, "ip link set %s mtu 1500", w->underlay);
         }

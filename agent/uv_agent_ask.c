@@ -5,18 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/uv_agent_priv.h"
+#include "agent/uv_agent_ask_priv.h"
 #include "agent/uv_child.h"
-#include "common/askrow.h"
 #include "common/cleanup.h"
-
-#define ARGS_MAX 24u
-
-/* What a process is started with: words that are owned, in pairs or alone. */
-struct words {
-    char *list[ARGS_MAX + 1];
-    unsigned n;
-};
 
 struct ask {
     struct uv_agent *agent;
@@ -30,22 +21,24 @@ struct ask {
     char error[LINK_REASON_MAX];
 };
 
-/* One question on its way to the row of its kind. */
-struct question {
-    const struct uv_agent *agent;
-    const struct link_ask *what;
-    struct buf *rows;
-    struct words *words;
-};
-
-static void add(struct words *w, const char *word)
+void uv_agent_ask_word(struct ask_question *q, const char *word)
 {
-    if (w->n < ARGS_MAX) {
+    struct ask_words *w = q->words;
+
+    if (w->n < UV_AGENT_ASK_WORDS) {
         w->list[w->n++] = xstrdup(word);
     }
 }
 
-static void words_finish(struct words *w)
+void uv_agent_ask_option(struct ask_question *q, const char *name, const char *value)
+{
+    if (value != NULL && value[0] != '\0') {
+        uv_agent_ask_word(q, name);
+        uv_agent_ask_word(q, value);
+    }
+}
+
+static void words_finish(struct ask_words *w)
 {
     for (unsigned i = 0; i < w->n; i++) {
         free(w->list[i]);
@@ -54,48 +47,42 @@ static void words_finish(struct words *w)
 
 /* ---- kinds ---- */
 
-static void option(struct words *w, const char *name, const char *value)
-{
-    if (value != NULL && value[0] != '\0') {
-        add(w, name);
-        add(w, value);
-    }
-}
-
 /* How far this clock is before the controller's, which has said what time it is there. */
-static void clock_offset(struct question *q)
+static void clock_offset(struct ask_question *q)
 {
     uint64_t theirs = askrow_number(q->what->args, q->what->len, "now_unix_ms");
     char text[32];
 
     if (theirs > 0) {
         (void)snprintf(text, sizeof(text), "%lld", (long long)(uv_agent_unix_ms() - theirs));
-        option(q->words, "--clock-offset", text);
+        uv_agent_ask_option(q, "--clock-offset", text);
     }
 }
 
-static void doctor(struct question *q)
+static void doctor(struct ask_question *q)
 {
     const struct uv_agent_options *o = &q->agent->options;
     char ids[32];
 
     (void)snprintf(ids, sizeof(ids), "%u:%u", o->id_base, o->id_count);
-    add(q->words, "doctor");
-    add(q->words, "--rows");
-    option(q->words, "--state", q->agent->dirs.state_path);
-    option(q->words, "--run", q->agent->dirs.run_path);
-    option(q->words, "--cgroup", o->cgroup_parent);
-    option(q->words, "--ids", o->id_count > 0 ? ids : NULL);
-    option(q->words, "--address", o->address);
-    option(q->words, "--range", q->agent->ledger.cluster_range);
+    uv_agent_ask_word(q, "doctor");
+    uv_agent_ask_word(q, "--rows");
+    uv_agent_ask_option(q, "--state", q->agent->dirs.state_path);
+    uv_agent_ask_option(q, "--run", q->agent->dirs.run_path);
+    uv_agent_ask_option(q, "--cgroup", o->cgroup_parent);
+    uv_agent_ask_option(q, "--ids", o->id_count > 0 ? ids : NULL);
+    uv_agent_ask_option(q, "--address", o->address);
+    uv_agent_ask_option(q, "--range", q->agent->ledger.cluster_range);
     clock_offset(q);
 }
 
 static const struct kind {
     const char *name;
-    void (*gather)(struct question *q);
+    void (*gather)(struct ask_question *q);
 } kinds[] = {
     {"doctor", doctor},
+    {"net.from", uv_agent_ask_net_from},
+    {"net.to", uv_agent_ask_net_to},
 };
 
 /* ---- the process ---- */
@@ -136,7 +123,7 @@ static void on_closed(void *arg)
     uv_agent_release(a);
 }
 
-static void start(struct ask *ask, struct words *w)
+static void start(struct ask *ask, struct ask_words *w)
 {
     struct uv_child_order order = {.program = ask->agent->sweeper_program,
                                    .args = w->list,
@@ -163,8 +150,8 @@ struct ask *uv_agent_ask_open(struct uv_agent *a, const struct link_ask *what,
                               void (*more)(void *arg), void *arg)
 {
     struct ask *ask = xcalloc(1, sizeof(*ask));
-    struct words words = {0};
-    struct question q = {.agent = a, .what = what, .rows = &ask->rows, .words = &words};
+    struct ask_words words = {0};
+    struct ask_question q = {.agent = a, .what = what, .rows = &ask->rows, .words = &words};
     size_t i = 0;
 
     *ask = (struct ask){.agent = a, .more = more, .arg = arg};
@@ -179,7 +166,7 @@ struct ask *uv_agent_ask_open(struct uv_agent *a, const struct link_ask *what,
         refuse(ask, "too many questions are being answered already: %s", what->kind);
         return ask;
     }
-    add(&words, "wherry-agent");
+    uv_agent_ask_word(&q, "wherry-agent");
     kinds[i].gather(&q);
     if (words.n > 1) {
         start(ask, &words);

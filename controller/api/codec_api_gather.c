@@ -143,7 +143,10 @@ void codec_api_net_check(const struct api_gather *what, const struct api_parts *
     }
     m.broken = codec_api_borrow(broken != NULL ? broken->id : "");
     m.text = broken != NULL ? codec_api_text(&pool, "broken at: %s: %s", broken->what, broken->text)
-                            : codec_api_text(&pool, "%s reaches %s", what->from, what->to);
+             : netcheck_reaches(steps, n)
+                 ? codec_api_text(&pool, "%s reaches %s", what->from, what->to)
+                 : codec_api_text(&pool, "nothing is broken as far as was looked at; give a port "
+                                         "to have a connection tried");
     m.mend = codec_api_borrow(broken != NULL ? broken->mend : "");
     put_unasked(&pool, parts, &m.n_unasked, &m.unasked);
     codec_api_emit(&m.base, out);

@@ -246,16 +246,25 @@ static struct fact endpoint_that_has(const struct facts *f, const char *key)
     return e;
 }
 
+/* A target that the kernel does not let A talk to. */
+static struct fact kept_back(const struct facts *f)
+{
+    struct fact e;
+    size_t at = 0;
+
+    while (next_fact(f->from, &at, "reach", &e) && !is(&e, "there", "0")) {
+    }
+    return e;
+}
+
 static void network(const struct facts *f, struct netcheck_step *s)
 {
     struct fact any = endpoint_that_has(f, "shared");
     struct fact none = endpoint_with(f, "shared", "");
-    struct fact kept = endpoint_with(f, "reach", "0");
+    struct fact kept = kept_back(f);
 
-    if (any.row == NULL && first_fact(f->from, "world").row != NULL) {
+    if (first_fact(f->from, "egress").row != NULL) {
         say(s, NETCHECK_SKIPPED, NULL, "it is not in the cluster");
-    } else if (any.row == NULL) {
-        unknown(s);
     } else if (none.row != NULL) {
         char service[NETCHECK_TEXT / 2];
 
@@ -263,12 +272,21 @@ static void network(const struct facts *f, struct netcheck_step *s)
         say(s, NETCHECK_BROKEN, none.node, "%s and %s share no network", f->what->from, service);
         mend(s, "give both services one network in `networks:` (between stacks: an external one)");
     } else if (kept.row != NULL) {
-        say(s, NETCHECK_BROKEN, kept.node,
-            "they share %s, but the kernel of %s does not let %s reach %s", word(&kept, "shared"),
-            kept.node, f->what->from, word(&kept, "address"));
-        mend(s, "on %s: systemctl restart wherry-agent (containers go on)", kept.node);
-    } else {
+        say(s, NETCHECK_BROKEN, kept.node, "%s does not let %s reach %s%s%s", kept.node,
+            f->what->from, word(&kept, "address"),
+            any.row != NULL ? ", though they share " : ": they share no network",
+            word(&any, "shared"));
+        mend(s,
+             any.row != NULL
+                 ? "on %s: systemctl restart wherry-agent (containers go on)"
+                 : "give both services one network in `networks:` (%s does not know of one)",
+             kept.node);
+    } else if (any.row != NULL) {
         say(s, NETCHECK_OK, any.node, "both are on %s", word(&any, "shared"));
+    } else if (first_fact(f->from, "reach").row != NULL) {
+        say(s, NETCHECK_OK, node_of(f), "%s may reach it", f->what->from);
+    } else {
+        unknown(s);
     }
 }
 
@@ -450,6 +468,27 @@ static void firewall(const struct facts *f, struct netcheck_step *s)
     }
 }
 
+static void forwarding(const struct facts *f, struct netcheck_step *s)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < f->parts->n; i++) {
+        struct fact w = first_fact(part_at(f, i), "forwarding");
+
+        any |= w.row != NULL;
+        if (w.row != NULL && is(&w, "state", "problem")) {
+            say(s, NETCHECK_BROKEN, w.node, "on %s forwarding is %s", w.node, word(&w, "text"));
+            mend(s, "on %s: %s", w.node, word(&w, "mend"));
+            return;
+        }
+    }
+    if (any) {
+        say(s, NETCHECK_OK, NULL, "on, on every node of the way");
+    } else {
+        unknown(s);
+    }
+}
+
 static void route_back(const struct facts *f, struct netcheck_step *s)
 {
     bool any = false;
@@ -547,9 +586,12 @@ static void connection(const struct facts *f, struct netcheck_step *s)
                 word(&e, "address"), f->what->port);
             mend(s, "let the program listen on port %u", f->what->port);
         } else {
-            say(s, NETCHECK_BROKEN, e.node, "%s:%u: %s", word(&e, "address"), f->what->port,
-                word(&e, "error"));
-            mend(s, "wherry doctor");
+            struct fact dropped = first_fact(f->from, "dropped");
+
+            say(s, NETCHECK_BROKEN, e.node, "%s:%u: %s%s%s", word(&e, "address"), f->what->port,
+                word(&e, "error"), dropped.row != NULL ? "; dropped meanwhile: " : "",
+                word(&dropped, "words"));
+            mend(s, "wherry doctor %s", e.node);
         }
         return;
     }
@@ -576,6 +618,7 @@ static const struct row {
     {"route", "route there", route},
     {"peer", "other node", peer},
     {"tunnel", "tunnel", tunnel},
+    {"forwarding", "forwarding", forwarding},
     {"rules", "own rules", rules},
     {"firewall", "rules of others", firewall},
     {"mtu", "packet size", mtu},
@@ -605,6 +648,11 @@ const struct netcheck_step *netcheck_broken(const struct netcheck_step *steps, u
         }
     }
     return NULL;
+}
+
+bool netcheck_reaches(const struct netcheck_step *steps, unsigned n)
+{
+    return n > 0 && steps[n - 1].state == NETCHECK_OK; /* the last row is the connection */
 }
 
 const char *netcheck_state_name(enum netcheck_state state)

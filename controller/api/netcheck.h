@@ -33,6 +33,9 @@ unsigned netcheck_judge(const struct api_gather *what, const struct api_parts *p
 /* The first step that is broken; NULL: the way is whole as far as is known. */
 const struct netcheck_step *netcheck_broken(const struct netcheck_step *steps, unsigned n);
 
+/* Whether a connection was tried and got there. */
+bool netcheck_reaches(const struct netcheck_step *steps, unsigned n);
+
 /* "ok", "broken", "skipped" */
 const char *netcheck_state_name(enum netcheck_state state);
 

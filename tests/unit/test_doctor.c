@@ -232,9 +232,6 @@ static const struct file_case {
     {"rp_filter", "sys/net/ipv4/conf/eth0/rp_filter", "1\n", DOCTOR_WARNING, "strict on eth0",
      "sysctl -w net.ipv4.conf.eth0.rp_filter=2"},
     {"rp_filter", "sys/net/ipv4/conf/all/rp_filter", "2\n", DOCTOR_OK, "loose", ""},
-    {"underlay_mtu", "class/net/eth0/mtu", "1500\n", DOCTOR_OK, "1450 by VXLAN", ""},
-    {"underlay_mtu", "class/net/eth0/mtu", "1400\n", DOCTOR_WARNING, "1350 by VXLAN", "ip link"},
-    {"underlay_mtu", "class/net/eth0/mtu", "1280\n", DOCTOR_PROBLEM, "1280 bytes only", "ip link"},
     {"conntrack", "sys/net/netfilter/nf_conntrack_count", "10\n", DOCTOR_NOT_HERE, "not", ""},
     {"user_namespaces", "sys/user/max_user_namespaces", "0\n", DOCTOR_PROBLEM, "at most 0",
      "sysctl -w user.max_user"},
@@ -282,6 +279,30 @@ START_TEST(a_table_of_connections_that_fills)
     put("sys/net/netfilter/nf_conntrack_count", "990\n");
     row_of("conntrack")->check(&w, &r);
     ck_assert_int_eq(r.state, DOCTOR_PROBLEM);
+}
+END_TEST
+
+START_TEST(packets_between_hosts)
+{
+    static const struct {
+        unsigned mtu;
+        enum doctor_state state;
+        const char *text;
+    } rows[] = {
+        {1500, DOCTOR_OK,
+         "1500 bytes on eth0: 1500 between containers of hosts on one link, 1450 by VXLAN"},
+        {1400, DOCTOR_WARNING,
+         "1400 bytes on eth0: 1400 between containers of hosts on one link, 1350 by VXLAN"},
+        {1280, DOCTOR_PROBLEM, "eth0 takes packets of 1280 bytes only; 1330 are needed"},
+    };
+    struct doctor_world w = world();
+    struct doctor_result r = {0};
+
+    w.underlay_mtu = rows[_i].mtu;
+    row_of("underlay_mtu")->check(&w, &r);
+    ck_assert_int_eq(r.state, rows[_i].state);
+    ck_assert_str_eq(r.text, rows[_i].text);
+    ck_assert_int_eq(r.mend[0] != '\0', rows[_i].state != DOCTOR_OK);
 }
 END_TEST
 
@@ -398,6 +419,7 @@ int main(void)
     tcase_add_loop_test(t, what_is_no_ruleset, 0, 6);
     tcase_add_loop_test(t, files_of_the_host, 0, ARRAY_LEN(files));
     tcase_add_test(t, a_table_of_connections_that_fills);
+    tcase_add_loop_test(t, packets_between_hosts, 0, 3);
     tcase_add_test(t, a_clock_that_is_wrong);
     tcase_add_test(t, somebody_has_the_name_servers_port);
     tcase_add_test(t, sockets_that_listen);

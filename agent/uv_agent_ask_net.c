@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Questions about the network: the two sides of a way from a container to another. */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/netfacts.h"
+#include "agent/uv_agent_ask_priv.h"
+#include "common/cleanup.h"
+
+#define ADDRESS_TEXT 16
+
+static void address_to(uint32_t a, char ret[ADDRESS_TEXT])
+{
+    (void)snprintf(ret, ADDRESS_TEXT, "%u.%u.%u.%u", a >> 24, a >> 16 & 0xff, a >> 8 & 0xff,
+                   a & 0xff);
+}
+
+/* ---- the container that is meant ---- */
+
+struct meant {
+    const struct unit *unit; /* NULL: nothing is known of it */
+    const struct node_container *container;
+    uint32_t address; /* of its present run; 0: none */
+};
+
+static struct meant find(const struct ask_question *q)
+{
+    uint64_t incarnation = askrow_number(q->what->args, q->what->len, "incarnation");
+    struct meant m = {.unit = uv_agent_unit(q->agent, incarnation),
+                      .container = node_find(q->agent->node, incarnation)};
+
+    for (const struct attempt *at = m.unit != NULL && m.container != NULL ? m.unit->attempts : NULL;
+         at != NULL; at = at->next) {
+        m.address = at->of.run == m.container->run ? at->address : m.address;
+    }
+    return m;
+}
+
+static const char *state_of(const struct meant *m)
+{
+    static const char *const words[] = {
+        [NODE_PHASE_WAITING] = "waiting", [NODE_PHASE_STARTING] = "starting",
+        [NODE_PHASE_RUNNING] = "running", [NODE_PHASE_STOPPING] = "stopping",
+        [NODE_PHASE_EXITED] = "over",     [NODE_PHASE_DONE] = "over",
+        [NODE_PHASE_UNKNOWN] = "unknown"};
+    unsigned phase = m->container != NULL ? (unsigned)m->container->phase : 0;
+
+    return phase > 0 && phase < ARRAY_LEN(words) ? words[phase] : "gone";
+}
+
+static void put_self(struct ask_question *q, const struct meant *m)
+{
+    char address[ADDRESS_TEXT] = "";
+
+    if (m->address != 0) {
+        address_to(m->address, address);
+    }
+    askrow_put(q->rows, "fact", "self");
+    askrow_put(q->rows, "container", m->unit != NULL ? m->unit->name : "");
+    askrow_put(q->rows, "state", state_of(m));
+    askrow_put(q->rows, "address", address);
+    askrow_end(q->rows);
+}
+
+/* ---- A's side ---- */
+
+/* Whether it has no way out of the cluster at all, or only to some networks. */
+static void put_egress(struct ask_question *q, const struct order *order, bool internal)
+{
+    bool restricted = order != NULL && order_egress_restricted(order);
+
+    askrow_put(q->rows, "fact", "egress");
+    askrow_put(q->rows, "allowed", internal || restricted ? "0" : "1");
+    askrow_put(q->rows, "why",
+               internal     ? "all its networks are internal"
+               : restricted ? "its x-wherry.egress allows only some networks"
+                            : "");
+    askrow_end(q->rows);
+}
+
+static const char *no_node(void *arg, uint32_t address, int *ret_answers)
+{
+    (void)arg;
+    (void)address;
+    *ret_answers = -1;
+    return "";
+}
+
+/* Names are looked up for whoever is on these networks. Returns whether all are internal. */
+static bool asker_of(const struct meant *m, const char *networks[SVC_NETWORKS_MAX],
+                     struct dns_asker *ret)
+{
+    struct order_network_use use;
+    bool internal = true;
+
+    *ret = (struct dns_asker){.networks = networks, .stack = m->unit->stack};
+    while (m->unit->order != NULL && ret->n_networks < SVC_NETWORKS_MAX &&
+           order_network_use(m->unit->order, ret->n_networks, &use)) {
+        networks[ret->n_networks++] = use.name;
+        internal &= use.internal;
+    }
+    ret->no_out = internal && ret->n_networks > 0;
+    return ret->no_out;
+}
+
+/* The controller's own idea of where the name leads: for a node that has no names yet. */
+static void guess(const struct ask_question *q, struct netfacts_targets *targets)
+{
+    auto_free char *list = xstrdup(askrow_text(q->what->args, q->what->len, "backends"));
+    char *rest = list;
+    const char *word;
+    struct in_addr in;
+
+    while ((word = strsep(&rest, " ")) != NULL && targets->n < NETFACTS_TARGETS_MAX) {
+        if (inet_pton(AF_INET, word, &in) == 1) {
+            targets->list[targets->n++] = ntohl(in.s_addr);
+        }
+    }
+}
+
+/* ---- the process, for both ---- */
+
+static void start(struct ask_question *q, const struct meant *m, const char *side)
+{
+    const struct uv_agent *a = q->agent;
+    char self[ADDRESS_TEXT], pid[16];
+
+    address_to(m->address, self);
+    (void)snprintf(pid, sizeof(pid), "%u", m->container->pid);
+    uv_agent_ask_word(q, "net-probe");
+    uv_agent_ask_option(q, "--side", side);
+    uv_agent_ask_option(q, "--state", a->dirs.state_path);
+    uv_agent_ask_option(q, "--range", a->ledger.cluster_range);
+    uv_agent_ask_option(q, "--address", a->options.address);
+    uv_agent_ask_option(q, "--container", m->unit->name);
+    uv_agent_ask_option(q, "--self", self);
+    uv_agent_ask_option(q, "--pid", pid);
+    uv_agent_ask_option(q, "--port", askrow_text(q->what->args, q->what->len, "port"));
+}
+
+static void add_target(struct ask_question *q, uint32_t target)
+{
+    char address[ADDRESS_TEXT];
+
+    address_to(target, address);
+    uv_agent_ask_option(q, "--target", address);
+}
+
+static bool is_running(const struct meant *m)
+{
+    return m->unit != NULL && m->container != NULL && m->container->phase == NODE_PHASE_RUNNING &&
+           m->container->pid > 0;
+}
+
+void uv_agent_ask_net_from(struct ask_question *q)
+{
+    const char *to = askrow_text(q->what->args, q->what->len, "to");
+    const char *networks[SVC_NETWORKS_MAX];
+    struct netfacts_world w = {.node_of = no_node};
+    struct netfacts_targets targets;
+    struct meant m = find(q);
+    struct dns_asker asker;
+    char vip[ADDRESS_TEXT];
+    bool internal;
+
+    put_self(q, &m);
+    if (!is_running(&m)) {
+        return;
+    }
+    internal = asker_of(&m, networks, &asker);
+    netfacts_gather(&w, &asker, to, &targets, q->rows);
+    if (w.names == NULL) {
+        guess(q, &targets);
+    }
+    if (targets.world) {
+        put_egress(q, m.unit->order, internal);
+    }
+    start(q, &m, "from");
+    uv_agent_ask_option(q, "--question", w.names != NULL ? to : NULL);
+    for (unsigned i = 0; i < targets.n; i++) {
+        add_target(q, targets.list[i]);
+    }
+    address_to(targets.vip, vip);
+    uv_agent_ask_option(q, "--vip", targets.vip != 0 ? vip : NULL);
+}
+
+/* ---- B's side ---- */
+
+void uv_agent_ask_net_to(struct ask_question *q)
+{
+    struct meant m = find(q);
+
+    put_self(q, &m);
+    if (!is_running(&m)) {
+        return;
+    }
+    start(q, &m, "to");
+    uv_agent_ask_option(q, "--target", askrow_text(q->what->args, q->what->len, "from"));
+}
