@@ -22,6 +22,7 @@
 #include "agent/net/overlayplan.h"
 #include "agent/net/rtnl.h"
 #include "agent/net/rules.h"
+#include "agent/net/wireguard.h"
 #include "common/cleanup.h"
 #include "common/failpoint.h"
 
@@ -38,6 +39,7 @@ struct net {
     char suffix[NET_SUFFIX_MAX + 1];
     char *nft_program;
     int rtnl;
+    int genl;
     struct netlinks *links;
     struct overlay *overlay;
     struct netkeep *keep;
@@ -260,6 +262,11 @@ int net_routes(struct net *net, uint32_t underlay, const struct net_route *route
     return overlay_assert(net->overlay, net->rtnl, e);
 }
 
+int net_encrypt(struct net *net, bool on, uint8_t ret_key[NET_KEY], struct err *e)
+{
+    return overlay_encrypt(net->overlay, net->rtnl, on, ret_key, e);
+}
+
 const struct net_way *net_ways(const struct net *net, unsigned *ret_n)
 {
     return overlay_ways(net->overlay, ret_n);
@@ -319,6 +326,7 @@ int net_publish(struct net *net, const struct net_port *ports, unsigned n, net_p
 static void net_free(struct net *net)
 {
     cleanup_close(&net->rtnl);
+    cleanup_close(&net->genl);
     netelems_finish(&net->ports);
     netelems_finish(&net->nodes);
     overlay_destroy(net->overlay);
@@ -330,14 +338,19 @@ static void net_free(struct net *net)
 static struct overlay *make_overlay(const struct net_config *c)
 {
     char device[NETCONFIG_LINK_NAME];
+    char secret[NETCONFIG_LINK_NAME];
     struct overlay_config config = {.device = device,
+                                    .secret = secret,
                                     .vni = overlayplan_vni(c->cluster != NULL ? c->cluster : ""),
                                     .metric = netconfig_metric(c->suffix),
                                     .gateway = NET_GATEWAY,
+                                    .range = c->range,
+                                    .range_prefix = c->range_prefix,
                                     .block = c->block,
                                     .block_prefix = c->block_prefix};
 
     netconfig_vxlan_name(c->suffix, device);
+    netconfig_wireguard_name(c->suffix, secret);
     return overlay_create(&config);
 }
 
@@ -359,6 +372,7 @@ static struct net *make(const struct net_config *c)
     net->arg = c->arg;
     net->nft_program = xstrdup(c->nft_program != NULL ? c->nft_program : "nft");
     net->rtnl = -1;
+    net->genl = -1;
     return net;
 }
 
@@ -384,6 +398,8 @@ static int bring_up(struct net *net, struct uv_loop_s *loop, struct err *e)
 
     net->rtnl = rtnl_open(e);
     rc = net->rtnl < 0 ? net->rtnl : switch_forwarding_on(e);
+    net->genl = wireguard_open(NULL); /* a kernel without may yet do without */
+    overlay_use(net->overlay, net->genl);
     if (rc == 0) {
         rc = recall_nodes(net, e);
     }

@@ -28,6 +28,7 @@ struct netelems;
 #define NET_PORTS_MAX    4096        /* published ports of a node */
 #define NET_BACKENDS_MAX 256         /* containers behind one port or virtual address */
 #define NET_ROUTES_MAX   8192        /* other nodes */
+#define NET_KEY          32          /* bytes of a WireGuard key */
 #define NET_SUFFIX_MAX   16
 
 struct net_config {
@@ -161,16 +162,18 @@ int net_spoofed(struct net *net, struct net_id id, uint64_t *ret_packets, struct
 struct net_route {
     uint32_t block;
     unsigned block_prefix;
-    uint32_t via; /* underlay address of the node */
+    uint32_t via;         /* underlay address of the node */
+    uint8_t key[NET_KEY]; /* its public one, where the cluster is encrypted; else 0 */
 };
 int net_routes(struct net *net, uint32_t underlay, const struct net_route *routes, unsigned n,
                struct err *e);
 
 /* How packets get to a node. */
 enum net_way_kind {
-    NET_WAY_LINK,  /* it is on a link of this host */
-    NET_WAY_VXLAN, /* it is elsewhere */
-    NET_WAY_HERE   /* it is another agent of this host */
+    NET_WAY_LINK,      /* it is on a link of this host */
+    NET_WAY_VXLAN,     /* it is elsewhere */
+    NET_WAY_WIREGUARD, /* wherever it is, encrypted */
+    NET_WAY_HERE       /* it is another agent of this host */
 };
 struct net_way {
     struct net_route node;
@@ -180,6 +183,11 @@ struct net_way {
     unsigned link_mtu; /* 0: not known */
     unsigned mtu;      /* of packets between containers */
 };
+
+/* Whether nothing goes to other nodes but encrypted, by WireGuard. Gives this node's public key,
+ * for the others; the private one is new with every agent that asks for it. -EOPNOTSUPP: this
+ * kernel has no WireGuard; then, as after any error, nothing goes to other nodes at all. */
+int net_encrypt(struct net *net, bool on, uint8_t ret_key[NET_KEY], struct err *e);
 
 /* As of the last assertion; borrowed until the next turn of the loop. */
 const struct net_way *net_ways(const struct net *net, unsigned *ret_n);

@@ -91,6 +91,12 @@ void netconfig_vxlan_name(const char *suffix, char ret[NETCONFIG_LINK_NAME])
     put_letters(hash_suffix(suffix), ret + 2, 4);
 }
 
+void netconfig_wireguard_name(const char *suffix, char ret[NETCONFIG_LINK_NAME])
+{
+    (void)snprintf(ret, NETCONFIG_LINK_NAME, "ww");
+    put_letters(hash_suffix(suffix), ret + 2, 4);
+}
+
 uint32_t netconfig_metric(const char *suffix)
 {
     return METRIC_BASE + (uint32_t)(hash_suffix(suffix) % METRIC_SPREAD);

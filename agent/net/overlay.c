@@ -10,6 +10,7 @@
 #include "agent/net/overlayplan.h"
 #include "agent/net/rtnl.h"
 #include "agent/net/vxlan.h"
+#include "agent/net/wireguard.h"
 #include "common/cleanup.h"
 #include "common/failpoint.h"
 
@@ -18,6 +19,12 @@
 struct overlay {
     struct overlay_config config;
     char device[IFNAMSIZ];
+    char secret[IFNAMSIZ];
+    int genl;
+    bool encrypt;
+    bool fresh; /* this process has made the key */
+    uint8_t private[NET_KEY];
+    bool moved; /* nodes have been told since the last assertion */
     bool known; /* who the other nodes are */
     uint32_t underlay;
     uint32_t local; /* the same, or 0: it is none of this host's */
@@ -82,7 +89,8 @@ static int find_ways(struct overlay *o, int fd, struct err *e)
         struct err why;
         int one = rtnl_way_to(fd, o->nodes[i].via, &way, &why);
 
-        o->ways[i] = overlayplan_choose(&o->nodes[i], &way, link_of(&links, fd, way.index));
+        o->ways[i] =
+            overlayplan_choose(&o->nodes[i], &way, link_of(&links, fd, way.index), o->encrypt);
         rc = first(rc, one, &why, e);
         one = open_link(fd, &o->ways[i], link_of(&links, fd, way.index), &why);
         rc = first(rc, one, &why, e);
@@ -93,7 +101,7 @@ static int find_ways(struct overlay *o, int fd, struct err *e)
     return rc;
 }
 
-/* ---- the device ---- */
+/* ---- VXLAN ---- */
 
 /* An address that this host has not itself (it is translated on the way) is nothing to send by. One
  * that it had comes back, or another is told. */
@@ -121,20 +129,65 @@ static int make_peers(struct overlay *o, int fd, unsigned index, struct err *e)
     return vxlan_peers(fd, index, peers, n, e);
 }
 
-/* Gives 0 for the index where there is no device. */
+/* Gives 0 for the index where none is needed. */
 static int make_device(struct overlay *o, int fd, unsigned *ret_index, struct err *e)
 {
     struct vxlan v = {.name = o->device,
                       .vni = o->config.vni,
                       .local = local_address(o, fd),
                       .address = o->config.block,
-                      .mtu = overlayplan_mtu(o->ways, o->n_ways)};
+                      .mtu = overlayplan_mtu(o->ways, o->n_ways, NET_WAY_VXLAN)};
 
     *ret_index = 0;
-    if (v.mtu == 0) {
-        return rtnl_link_del(fd, o->device, e);
+    return v.mtu != 0 ? vxlan_make(fd, &v, ret_index, e) : 0;
+}
+
+/* ---- WireGuard ---- */
+
+static int make_secret_peers(struct overlay *o, struct err *e)
+{
+    struct wireguard_peer *peers = xcalloc(o->n_ways + 1, sizeof(*peers));
+    unsigned n = 0;
+    int rc;
+
+    for (unsigned i = 0; i < o->n_ways; i++) {
+        const struct net_route *node = &o->ways[i].node;
+
+        if (o->ways[i].kind == NET_WAY_WIREGUARD && overlayplan_has_key(node)) {
+            peers[n] = (struct wireguard_peer){
+                .underlay = node->via, .block = node->block, .block_prefix = node->block_prefix};
+            memcpy(peers[n++].key, node->key, NET_KEY);
+        }
     }
-    return vxlan_make(fd, &v, ret_index, e);
+    rc = wireguard_peers(o->genl, o->secret, peers, n, o->moved, e);
+    o->moved = o->moved && rc < 0;
+    free(peers);
+    return rc;
+}
+
+static int make_secret(struct overlay *o, int fd, unsigned *ret_index, uint8_t ret_key[NET_KEY],
+                       struct err *e)
+{
+    struct wireguard w = {.name = o->secret,
+                          .mtu = overlayplan_mtu(o->ways, o->n_ways, NET_WAY_WIREGUARD),
+                          .private = o->private};
+
+    if (o->secret[0] == '\0' || o->genl < 0) {
+        return err_say(e, EOPNOTSUPP, "encryption between nodes is not possible");
+    }
+    return wireguard_make(fd, o->genl, &w, ret_index, ret_key, e);
+}
+
+static int assert_secret(struct overlay *o, int fd, unsigned *ret_index, struct err *e)
+{
+    uint8_t key[NET_KEY];
+    int rc = 0;
+
+    *ret_index = 0;
+    if (o->encrypt) {
+        rc = make_secret(o, fd, ret_index, key, e);
+    }
+    return rc == 0 && o->encrypt ? make_secret_peers(o, e) : rc;
 }
 
 /* ---- routes ---- */
@@ -146,22 +199,23 @@ static struct rtnl_route own_block(const struct overlay *o)
         .dst = o->config.block, .prefix = o->config.block_prefix, .metric = o->config.metric};
 }
 
-/* A block that should be reached through a device that is not there is not reached at all. */
-static int make_routes(struct overlay *o, int fd, unsigned index, struct err *e)
+static int make_routes(struct overlay *o, int fd, unsigned vxlan, unsigned secret, struct err *e)
 {
-    auto_free struct rtnl_route *want = xcalloc(o->n_ways + 1, sizeof(*want));
+    auto_free struct rtnl_route *want = xcalloc(o->n_ways + 2, sizeof(*want));
     unsigned n = 0;
 
     for (unsigned i = 0; i < o->n_ways; i++) {
-        if (!overlayplan_route(&o->ways[i], index, o->config.block, &want[n])) {
-            continue;
+        unsigned device = o->ways[i].kind == NET_WAY_WIREGUARD ? secret : vxlan;
+
+        if (overlayplan_route(&o->ways[i], device, o->config.block, &want[n])) {
+            want[n++].metric = o->config.metric;
         }
-        if (want[n].index == 0) {
-            want[n] = (struct rtnl_route){.dst = want[n].dst, .prefix = want[n].prefix};
-        }
-        want[n++].metric = o->config.metric;
     }
     want[n++] = own_block(o);
+    if (o->encrypt) { /* what is no node's does not leave in the clear by the default route */
+        want[n++] = (struct rtnl_route){
+            .dst = o->config.range, .prefix = o->config.range_prefix, .metric = o->config.metric};
+    }
     return netroutes_make(fd, o->config.metric, want, n, e);
 }
 
@@ -173,7 +227,11 @@ struct overlay *overlay_create(const struct overlay_config *config)
 
     o->config = *config;
     (void)snprintf(o->device, sizeof(o->device), "%s", config->device);
+    (void)snprintf(o->secret, sizeof(o->secret), "%s",
+                   config->secret != NULL ? config->secret : "");
     o->config.device = o->device;
+    o->config.secret = o->secret;
+    o->genl = -1;
     return o;
 }
 
@@ -182,13 +240,20 @@ void overlay_destroy(struct overlay *o)
     if (o != NULL) {
         free(o->nodes);
         free(o->ways);
+        explicit_bzero(o->private, sizeof(o->private));
         free(o);
     }
+}
+
+void overlay_use(struct overlay *o, int genl)
+{
+    o->genl = genl;
 }
 
 void overlay_nodes(struct overlay *o, uint32_t underlay, const struct net_route *nodes, unsigned n)
 {
     o->known = true;
+    o->moved = true;
     o->underlay = underlay;
     o->nodes = xrealloc(o->nodes, n + 1, sizeof(*nodes));
     o->ways = xrealloc(o->ways, n + 1, sizeof(*o->ways));
@@ -234,13 +299,39 @@ static void on_recalled(void *arg, const struct rtnl_route *route)
         (struct net_route){.block = route->dst, .block_prefix = route->prefix, .via = via};
 }
 
+/* A WireGuard device is there only if the cluster was encrypted, and then says all. */
+static bool recall_secret(struct overlay *o)
+{
+    auto_free struct wireguard_peer *peers = NULL;
+    auto_free struct net_route *nodes = NULL;
+    unsigned n = 0;
+
+    if (o->genl < 0 || wireguard_recall(o->genl, o->secret, o->private, &peers, &n, NULL) < 0) {
+        return false;
+    }
+    nodes = xcalloc(n + 1, sizeof(*nodes));
+    for (unsigned i = 0; i < n; i++) {
+        nodes[i] = (struct net_route){.block = peers[i].block,
+                                      .block_prefix = peers[i].block_prefix,
+                                      .via = peers[i].underlay};
+        memcpy(nodes[i].key, peers[i].key, NET_KEY);
+    }
+    o->encrypt = true;
+    overlay_nodes(o, 0, nodes, n);
+    return true;
+}
+
 int overlay_recall(struct overlay *o, int fd, struct err *e)
 {
     auto_free struct vxlan_peer *peers = NULL;
     struct recall r = {0};
     uint32_t local = 0;
-    int rc = vxlan_recall(fd, o->device, &peers, &r.n_peers, &local, e);
+    int rc;
 
+    if (recall_secret(o)) {
+        return 0;
+    }
+    rc = vxlan_recall(fd, o->device, &peers, &r.n_peers, &local, e);
     r.peers = peers;
     if (rc == 0) {
         rc = rtnl_routes(fd, o->config.metric, on_recalled, &r, e);
@@ -265,10 +356,21 @@ static int assert_addresses(struct overlay *o, int fd, struct err *e)
     return rc == 0 ? rtnl_host_address_set(fd, o->config.block, e) : rc;
 }
 
+/* What is no longer needed goes last: until then it has been led to. */
+static int remove_devices(struct overlay *o, int fd, struct err *e)
+{
+    struct err why;
+    int rc = o->device_index == 0 ? rtnl_link_del(fd, o->device, e) : 0;
+    int one = o->encrypt ? 0 : rtnl_link_del(fd, o->secret, &why);
+
+    return first(rc, one, &why, e);
+}
+
 int overlay_assert(struct overlay *o, int fd, struct err *e)
 {
     struct rtnl_route own = own_block(o);
     unsigned index = 0;
+    unsigned secret = 0;
     struct err why;
     int rc = assert_addresses(o, fd, e);
     int one;
@@ -286,9 +388,37 @@ int overlay_assert(struct overlay *o, int fd, struct err *e)
     FAILPOINT("agent.net.after_overlay_device");
     one = index != 0 ? make_peers(o, fd, index, &why) : 0;
     rc = first(rc, one, &why, e);
+    one = assert_secret(o, fd, &secret, &why);
+    rc = first(rc, one, &why, e);
     FAILPOINT("agent.net.before_overlay_routes");
-    one = make_routes(o, fd, index, &why);
+    one = make_routes(o, fd, index, secret, &why);
+    rc = first(rc, one, &why, e);
+    one = remove_devices(o, fd, &why);
     return first(rc, one, &why, e);
+}
+
+int overlay_encrypt(struct overlay *o, int fd, bool on, uint8_t ret_key[NET_KEY], struct err *e)
+{
+    uint8_t key[NET_KEY] = {0};
+    unsigned index;
+    struct err why;
+    int rc = 0;
+    int one;
+
+    o->encrypt = on;
+    if (on && !o->fresh) {
+        rc = wireguard_make_key(o->private, e);
+        o->fresh = rc == 0;
+    }
+    if (on && rc == 0) {
+        rc = make_secret(o, fd, &index, key, e);
+    }
+    one = overlay_assert(o, fd, &why);
+    rc = first(rc, one, &why, e);
+    if (rc == 0) {
+        memcpy(ret_key, key, NET_KEY);
+    }
+    return rc;
 }
 
 /* ---- changes ---- */
@@ -326,7 +456,8 @@ bool overlay_matters(const struct overlay *o, const struct rtnlevent *event)
 {
     switch (event->kind) {
     case RTNLEVENT_LINK:
-        return strcmp(event->name, o->device) == 0 || is_way(o, event->index);
+        return strcmp(event->name, o->device) == 0 || strcmp(event->name, o->secret) == 0 ||
+               is_way(o, event->index);
     case RTNLEVENT_ADDRESS:
         return event->address == o->config.gateway || event->address == o->config.block ||
                event->address == o->underlay;
@@ -356,6 +487,7 @@ void overlay_remove(struct overlay *o, int fd)
     }
     (void)netroutes_make(fd, o->config.metric, NULL, 0, NULL);
     (void)rtnl_link_del(fd, o->device, NULL);
+    (void)rtnl_link_del(fd, o->secret, NULL);
     (void)rtnl_host_address_del(fd, o->config.block, NULL);
     if (rtnl_routes(fd, 0, on_any_route, &others, NULL) == 0 && others == 0) {
         (void)rtnl_host_address_del(fd, o->config.gateway, NULL);

@@ -15,9 +15,12 @@ struct overlay;
 
 struct overlay_config {
     const char *device; /* name of the VXLAN device */
+    const char *secret; /* name of the WireGuard device; NULL: encryption is not possible */
     uint32_t vni;
     uint32_t metric; /* by which our routes are known */
     uint32_t gateway;
+    uint32_t range; /* the cluster's */
+    unsigned range_prefix;
     uint32_t block;
     unsigned block_prefix;
 };
@@ -25,6 +28,13 @@ struct overlay_config {
 /* Copies. */
 struct overlay *overlay_create(const struct overlay_config *config);
 void overlay_destroy(struct overlay *o); /* accepts NULL */
+
+/* Where WireGuard is talked of (wireguard.h); borrowed for good. */
+void overlay_use(struct overlay *o, int genl);
+
+/* Nothing goes to other nodes but by WireGuard, or that is over. Gives the public key of this node,
+ * which is new with the first call. After an error nothing goes at all. */
+int overlay_encrypt(struct overlay *o, int fd, bool on, uint8_t ret_key[NET_KEY], struct err *e);
 
 /* These are the other nodes, all of them; `underlay` is this one's address among them (0: not
  * known). Copies. Until the first call nobody knows, and what is there stays. */

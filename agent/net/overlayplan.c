@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/net/overlayplan.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "agent/net/vxlan.h"
+#include "agent/net/wireguard.h"
 
 uint32_t overlayplan_vni(const char *cluster)
 {
@@ -19,20 +19,40 @@ uint32_t overlayplan_vni(const char *cluster)
     return h != 0 ? h : 1;
 }
 
-static enum net_way_kind kind_of(const struct rtnl_way *way, const struct rtnl_link *link)
+static enum net_way_kind kind_of(const struct rtnl_way *way, const struct rtnl_link *link,
+                                 bool encrypt)
 {
+    bool here = !way->none && !way->gateway && link != NULL && link->shared;
+
     if (way->local) {
         return NET_WAY_HERE;
     }
-    return !way->none && !way->gateway && link != NULL && link->shared ? NET_WAY_LINK
-                                                                       : NET_WAY_VXLAN;
+    if (encrypt) {
+        return NET_WAY_WIREGUARD;
+    }
+    return here ? NET_WAY_LINK : NET_WAY_VXLAN;
+}
+
+/* What each kind puts around a packet. */
+static unsigned bytes_of(enum net_way_kind kind)
+{
+    switch (kind) {
+    case NET_WAY_VXLAN:
+        return VXLAN_BYTES;
+    case NET_WAY_WIREGUARD:
+        return WIREGUARD_BYTES;
+    case NET_WAY_LINK:
+    case NET_WAY_HERE:
+        return 0;
+    }
+    return 0;
 }
 
 struct net_way overlayplan_choose(const struct net_route *node, const struct rtnl_way *way,
-                                  const struct rtnl_link *link)
+                                  const struct rtnl_link *link, bool encrypt)
 {
     struct net_way ret = {.node = *node,
-                          .kind = kind_of(way, link),
+                          .kind = kind_of(way, link, encrypt),
                           .link_index = link != NULL ? link->index : 0,
                           .link_mtu = link != NULL ? link->mtu : 0};
 
@@ -40,29 +60,39 @@ struct net_way overlayplan_choose(const struct net_route *node, const struct rtn
         ret.link_mtu = way->mtu;
     }
     ret.mtu = ret.link_mtu != 0 ? ret.link_mtu : OVERLAYPLAN_MTU_USUAL;
-    if (ret.kind == NET_WAY_VXLAN) {
-        ret.mtu -= ret.mtu > VXLAN_BYTES ? VXLAN_BYTES : 0;
-    }
+    ret.mtu -= ret.mtu > bytes_of(ret.kind) ? bytes_of(ret.kind) : 0;
     (void)snprintf(ret.link, sizeof(ret.link), "%s", link != NULL ? link->name : "");
     return ret;
 }
 
-unsigned overlayplan_mtu(const struct net_way *ways, unsigned n)
+unsigned overlayplan_mtu(const struct net_way *ways, unsigned n, enum net_way_kind kind)
 {
     unsigned mtu = 0;
 
     for (unsigned i = 0; i < n; i++) {
-        if (ways[i].kind == NET_WAY_VXLAN && ways[i].mtu > mtu) {
+        if (ways[i].kind == kind && ways[i].mtu > mtu) {
             mtu = ways[i].mtu;
         }
     }
     return mtu;
 }
 
-bool overlayplan_route(const struct net_way *way, unsigned vxlan_index, uint32_t own_address,
+bool overlayplan_has_key(const struct net_route *node)
+{
+    static const uint8_t none[NET_KEY];
+
+    return memcmp(node->key, none, sizeof(none)) != 0;
+}
+
+bool overlayplan_route(const struct net_way *way, unsigned device, uint32_t own_address,
                        struct rtnl_route *ret)
 {
-    *ret = (struct rtnl_route){.dst = way->node.block, .prefix = way->node.block_prefix};
+    struct rtnl_route route = {.dst = way->node.block, .prefix = way->node.block_prefix};
+
+    *ret = route;
+    route.index = device;
+    route.src = own_address;
+    route.mtu = way->mtu;
     switch (way->kind) {
     case NET_WAY_HERE:
         return false;
@@ -71,14 +101,14 @@ bool overlayplan_route(const struct net_way *way, unsigned vxlan_index, uint32_t
         ret->index = way->link_index;
         return true;
     case NET_WAY_VXLAN:
-        ret->via = way->node.block;
-        ret->index = vxlan_index;
-        ret->onlink = true;
-        ret->src = own_address;
-        ret->mtu = way->mtu;
+        route.via = way->node.block;
+        route.onlink = true;
+        *ret = device != 0 ? route : *ret;
+        return true;
+    case NET_WAY_WIREGUARD:
+        *ret = device != 0 && overlayplan_has_key(&way->node) ? route : *ret;
         return true;
     }
-    assert(!"a kind of way");
     return false;
 }
 

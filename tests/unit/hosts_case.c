@@ -9,6 +9,7 @@
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -176,6 +177,9 @@ uint32_t hosts_case_carry(int from, int to, uint32_t address, size_t bytes)
     auto_close int accepted = -1;
     auto_free char *piece = xcalloc(1, 65536);
 
+    for (size_t i = 0; i < 65536; i++) {
+        piece[i] = HOSTS_CASE_TEXT[i % strlen(HOSTS_CASE_TEXT)];
+    }
     if (connect(client, (struct sockaddr *)&name, sizeof(name)) < 0) {
         return 0;
     }

@@ -12,6 +12,7 @@
 #include "agent/net/net.h"
 
 #define HOSTS_CASE_MTU  1400
+#define HOSTS_CASE_TEXT "this is what is said, and who may read it?"
 #define HOSTS_CASE_LINK "whtestabc" /* a host's end of its container's link */
 
 enum hosts_case { A, B, C, HOSTS };
@@ -43,7 +44,7 @@ int hosts_case_shell(int ns, const char *fmt, ...) __attribute__((format(printf,
 int hosts_case_socket(int ns, int type);
 int hosts_case_serve(int ns, int type, uint16_t port);
 
-/* Sends `bytes` by TCP from one namespace to another's address; returns whom the receiver saw, 0:
+/* Sends `bytes` of the text, over and over, by TCP from one namespace to another's address; returns whom the receiver saw, 0:
  * it was not reached. */
 uint32_t hosts_case_carry(int from, int to, uint32_t address, size_t bytes);
 

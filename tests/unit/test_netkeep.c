@@ -41,6 +41,8 @@ static void make_overlay(enum hosts_case h)
                                     .vni = overlayplan_vni("cluster"),
                                     .metric = 2000,
                                     .gateway = NET_GATEWAY,
+                                    .range = 0x0a800000u,
+                                    .range_prefix = 9,
                                     .block = hosts[h].block,
                                     .block_prefix = 22};
     struct net_route nodes[HOSTS];

@@ -24,6 +24,8 @@ static struct overlay *make_overlay(enum hosts_case h)
                                     .vni = overlayplan_vni("cluster"),
                                     .metric = 2000,
                                     .gateway = NET_GATEWAY,
+                                    .range = 0x0a800000u,
+                                    .range_prefix = 9,
                                     .block = hosts[h].block,
                                     .block_prefix = 22};
 
@@ -78,6 +80,7 @@ START_TEST(the_way_decides)
         bool tunnel;
         enum net_way_kind kind;
         unsigned mtu;
+        bool encrypt;
     } rows[] = {
         {{.index = 2}, 1500, false, NET_WAY_LINK, 1500},
         {{.index = 2, .mtu = 1450}, 1500, false, NET_WAY_LINK, 1450},
@@ -88,13 +91,18 @@ START_TEST(the_way_decides)
         {{.none = true}, 0, false, NET_WAY_VXLAN, 1450},
         {{.index = 2}, 0, false, NET_WAY_VXLAN, 1450},
         {{.index = 1, .local = true}, 65536, false, NET_WAY_HERE, 65536},
+        {{.index = 1, .local = true}, 65536, false, NET_WAY_HERE, 65536, true},
+        {{.index = 2}, 1500, false, NET_WAY_WIREGUARD, 1440, true},
+        {{.index = 2, .gateway = true}, 1400, false, NET_WAY_WIREGUARD, 1340, true},
+        {{.none = true}, 0, false, NET_WAY_WIREGUARD, 1440, true},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct net_route node = {.block = hosts[B].block, .block_prefix = 22, .via = 7};
         struct rtnl_link link = {
             .index = 2, .name = "u0", .mtu = rows[i].link_mtu, .shared = !rows[i].tunnel};
-        struct net_way way = overlayplan_choose(&node, &rows[i].way, link.mtu != 0 ? &link : NULL);
+        struct net_way way =
+            overlayplan_choose(&node, &rows[i].way, link.mtu != 0 ? &link : NULL, rows[i].encrypt);
 
         ck_assert_msg(way.kind == rows[i].kind, "row %zu: %d", i, way.kind);
         ck_assert_msg(way.mtu == rows[i].mtu, "row %zu: %u", i, way.mtu);
