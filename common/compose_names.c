@@ -6,7 +6,7 @@
 #include "common/cleanup.h"
 #include "common/compose_parts.h"
 #include "common/compose_rule.h"
-#include "common/compose_value.h"
+#include "common/rate.h"
 
 /* Text, or a list of it, each held to the row's rule. */
 void compose_names_list(struct compose_reader *r, const struct compose_row *row,
@@ -172,7 +172,7 @@ void compose_names_rate(struct compose_reader *r, const struct compose_row *row,
     if (text == NULL) {
         return;
     }
-    if (compose_value_rate(text, &rate, &e) < 0) {
+    if (rate_parse(text, &rate, &e) < 0) {
         compose_reader_fail(r, at, node, "%s", e.text);
     } else if (rate < row->min || rate > row->max) {
         compose_reader_fail(r, at, node, "\"%.100s\" is out of range (allowed: 64kbit to 100gbit)",

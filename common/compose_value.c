@@ -202,33 +202,6 @@ int compose_value_bytes(const char *text, uint64_t *ret, struct err *e)
     return 0;
 }
 
-int compose_value_rate(const char *text, uint64_t *ret, struct err *e)
-{
-    static const char prefixes[] = "kmg";
-    const char *p = text, *prefix;
-    struct decimal d;
-    uint64_t unit = 1;
-    bool exact;
-    int rc = read_decimal(&p, &d);
-
-    if (rc == 0 && *p != '\0') {
-        prefix = strchr(prefixes, *p | 0x20);
-        for (ptrdiff_t i = 0; prefix != NULL && i <= prefix - prefixes; i++) {
-            unit *= 1000;
-        }
-        p += prefix != NULL;
-        rc = strcmp(p, "bit") == 0 ? 0 : -EINVAL;
-    }
-    if (rc == -EINVAL) {
-        return err_say(e, EINVAL, "\"%.100s\" is no rate (allowed: like 10mbit, 1.5gbit, 64kbit)",
-                       text);
-    }
-    if (rc < 0 || scale_decimal(&d, unit, ret, &exact) < 0) {
-        return err_say(e, ERANGE, "\"%.100s\" is too large", text);
-    }
-    return 0;
-}
-
 int compose_value_cpus(const char *text, uint64_t *ret, struct err *e)
 {
     const char *p = text;

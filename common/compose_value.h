@@ -20,8 +20,6 @@ int compose_value_flag(const char *text, bool *ret, struct err *e);
 int compose_value_millis(const char *text, uint64_t *ret, struct err *e);
 /* "64m", "1.5gb", "512KiB", "1000": k, m, g, t are powers of 1024, as Docker has it. */
 int compose_value_bytes(const char *text, uint64_t *ret, struct err *e);
-/* "10mbit", "1.5gbit", "64kbit", "1000000": bits a second; k, m, g are powers of 1000. */
-int compose_value_rate(const char *text, uint64_t *ret, struct err *e);
 /* "0.5", "2": thousandths of a core. */
 int compose_value_cpus(const char *text, uint64_t *ret, struct err *e);
 /* Octal: "1777", "0755", "0o700". */
