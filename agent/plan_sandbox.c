@@ -14,6 +14,7 @@
 #include "agent/shim/plan_of_order.h"
 #include "common/cleanup.h"
 #include "common/compose_rule.h"
+#include "common/rate.h"
 #include "spec.pb-c.h"
 
 void plan_sandbox_finish(struct plan_sandbox *s)
@@ -326,6 +327,26 @@ static void put_caps(const struct order *order, struct buf *ret)
     buf_puts(ret, " for root, none for other users\n");
 }
 
+static void put_bandwidth(const struct order *order, struct buf *ret)
+{
+    static const char *const names[] = {"in", "out"};
+    uint64_t bits[2];
+    bool some = false;
+
+    order_bandwidth(order, &bits[0], &bits[1]);
+    buf_puts(ret, "bandwidth: ");
+    for (unsigned i = 0; i < 2; i++) {
+        char text[RATE_TEXT];
+
+        rate_text(bits[i], text);
+        if (bits[i] > 0) {
+            buf_printf(ret, "%s%s %s", some ? ", " : "", names[i], text);
+            some = true;
+        }
+    }
+    buf_puts(ret, some ? ": applied\n" : "not asked for\n");
+}
+
 /* A container runs only if every step of its plan was done, so what is listed is applied. */
 void plan_sandbox_controls(const struct plan_sandbox *s, const struct order *order, uint32_t ids,
                            struct buf *ret)
@@ -347,4 +368,7 @@ void plan_sandbox_controls(const struct plan_sandbox *s, const struct order *ord
                   "core dumps: none\n");
     buf_printf(ret, "read-only root: %s\n", spec->read_only ? "applied" : "not asked for");
     cgroups_controls(s->groups, &want, ret);
+    if (order_network(order) == ORDER_NETWORK_BRIDGE) {
+        put_bandwidth(order, ret);
+    }
 }

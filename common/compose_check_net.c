@@ -254,9 +254,17 @@ static int check_rate(struct compose_check *c, const char *key, uint64_t rate)
 
 static int check_limits(struct compose_check *c, const Wherry__Spec__Container *it)
 {
-    int rc = it->bandwidth != NULL
-                 ? check_rate(c, "x-wherry.bandwidth.in", it->bandwidth->in_bits_per_s)
-                 : 0;
+    bool limited = it->bandwidth != NULL &&
+                   (it->bandwidth->in_bits_per_s > 0 || it->bandwidth->out_bits_per_s > 0);
+    int rc;
+
+    if (limited && it->network_mode != WHERRY__SPEC__NETWORK_MODE__NETWORK_BRIDGE) {
+        return compose_check_say(c, "x-wherry.bandwidth",
+                                 "cannot be limited with network_mode \"host\" or \"none\"");
+    }
+    rc = it->bandwidth != NULL
+             ? check_rate(c, "x-wherry.bandwidth.in", it->bandwidth->in_bits_per_s)
+             : 0;
 
     if (rc == 0 && it->bandwidth != NULL) {
         rc = check_rate(c, "x-wherry.bandwidth.out", it->bandwidth->out_bits_per_s);

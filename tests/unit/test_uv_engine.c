@@ -843,6 +843,7 @@ START_TEST(controls)
     ck_assert_ptr_nonnull(strstr(buf_text(&text), ids));
     ck_assert_ptr_nonnull(strstr(buf_text(&text), "seccomp: applied\n"));
     ck_assert_ptr_nonnull(strstr(buf_text(&text), "memory limit: applied 64 MiB\n"));
+    ck_assert_ptr_nonnull(strstr(buf_text(&text), "bandwidth: not asked for\n"));
     check_status(seen.pid, "Uid", uid);
     check_status(seen.pid, "NoNewPrivs", "1");
     check_status(seen.pid, "Seccomp", "2");
