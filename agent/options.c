@@ -12,6 +12,7 @@
 #include "agent/idrange.h"
 #include "common/cleanup.h"
 #include "common/name.h"
+#include "common/rate.h"
 
 #define CGROUP_MAX 200
 
@@ -163,6 +164,17 @@ static int set_label(void *target, const char *value, struct err *e)
     return 0;
 }
 
+static int set_bandwidth(void *target, const char *value, struct err *e)
+{
+    struct options *o = target;
+    int rc = rate_parse(value, &o->bandwidth_bits, e);
+
+    if (rc == 0 && o->bandwidth_bits == 0) {
+        return err_say(e, EINVAL, "'%.80s': more than nothing is possible", value);
+    }
+    return rc;
+}
+
 /* ---- the tables ---- */
 
 const struct optable_row options_node_rows[] = {
@@ -188,6 +200,10 @@ const struct optable_row options_daemon_rows[] = {
     {"name", 0, "NAME", "of this node (default: the host's name)", set_name},
     {"address", 0, "IP", "by which other nodes reach this one", set_address},
     {"label", 0, "KEY=VALUE", "for placement constraints; may be repeated", set_label},
+    {"bandwidth", 0, "RATE",
+     "of its link in either direction, e.g. 1gbit: containers'\n"
+     "x-wherry.bandwidth is reserved of it (default: not reserved)",
+     set_bandwidth},
 };
 const unsigned options_daemon_rows_n = ARRAY_LEN(options_daemon_rows);
 

@@ -32,7 +32,8 @@ struct options {
     const char *address;
     const char *labels[OPTIONS_LABELS_MAX];
     unsigned n_labels;
-    char *owned[2]; /* what options_complete has made */
+    uint64_t bandwidth_bits; /* 0: not declared */
+    char *owned[2];          /* what options_complete has made */
 };
 
 extern const struct optable_row options_node_rows[];

@@ -24,6 +24,7 @@ struct uv_agent_options {
     const char *address;    /* by which other hosts reach this one; NULL: not told */
     const char *labels[UV_AGENT_LABELS_MAX]; /* "key=value" */
     unsigned n_labels;
+    uint64_t bandwidth_bits;   /* of the host's link, either way; 0: not declared */
     const char *cgroup_parent; /* "wherry" */
     const char *bin_path;      /* directory of wherry-shim and wherry-worker */
     uint32_t id_base;

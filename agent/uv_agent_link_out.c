@@ -78,6 +78,7 @@ static void facts_of(const struct uv_agent *a, struct facts *f)
         .memory_bytes = a->facts.memory_bytes,
         .pids = a->facts.pids,
         .volumes_bytes_free = volumes_bytes_free(&a->volumes),
+        .bandwidth_bits = a->options.bandwidth_bits,
     };
     labels(a, f);
     images(a, f);

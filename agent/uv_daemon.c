@@ -65,6 +65,7 @@ static void fill(const struct options *o, struct uv_agent_options *ret)
                                      .name = o->name,
                                      .address = o->address,
                                      .n_labels = o->n_labels,
+                                     .bandwidth_bits = o->bandwidth_bits,
                                      .cgroup_parent = o->cgroup,
                                      .bin_path = o->bin_path,
                                      .id_base = o->id_base,

@@ -95,6 +95,7 @@ struct link_facts {
     uint64_t memory_bytes;
     uint64_t pids;
     uint64_t volumes_bytes_free;
+    uint64_t bandwidth_bits; /* a second, in either direction; 0: not declared */
     const struct link_pair *labels;
     unsigned n_labels;
     const struct link_image *images;

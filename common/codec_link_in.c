@@ -109,6 +109,7 @@ static int facts_in(const Wherry__Link__NodeFacts *f, struct link_message *m, st
         .memory_bytes = f->memory_bytes,
         .pids = f->pids,
         .volumes_bytes_free = f->volumes_bytes_free,
+        .bandwidth_bits = f->bandwidth_bits,
     };
     rc = labels_in(f, m, to, e);
     return rc < 0 ? rc : images_in(f, m, to, e);

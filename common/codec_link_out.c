@@ -80,6 +80,7 @@ static void facts_out(const struct link_facts *f, Wherry__Link__NodeFacts *msg,
     msg->memory_bytes = f->memory_bytes;
     msg->pids = f->pids;
     msg->volumes_bytes_free = f->volumes_bytes_free;
+    msg->bandwidth_bits = f->bandwidth_bits;
     *labels = codec_link_list_of(f->n_labels, sizeof(Wherry__Spec__KeyValue));
     for (unsigned i = 0; i < f->n_labels; i++) {
         Wherry__Spec__KeyValue *kv = labels->pointers[i];

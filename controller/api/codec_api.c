@@ -144,6 +144,7 @@ static void node_facts(struct codec_api_pool *pool, const struct fleet_facts *f,
     m->memory_bytes = f->total.memory_bytes;
     m->cpu_millis = f->total.cpu_millis;
     m->pids = f->total.pids;
+    m->bandwidth_bits = f->total.bits_in;
     m->labels = codec_api_alloc(pool, f->n_labels, sizeof(Wherry__Spec__KeyValue *));
     for (unsigned i = 0; i < f->n_labels; i++) {
         Wherry__Spec__KeyValue *label = codec_api_alloc(pool, 1, sizeof(*label));
@@ -176,6 +177,8 @@ static Wherry__Api__Node *node_of(struct codec_api_pool *pool, const struct api_
     m->memory_reserved_bytes = v->reserved.memory_bytes;
     m->cpu_reserved_millis = v->reserved.cpu_millis;
     m->pids_reserved = v->reserved.pids;
+    m->bandwidth_in_reserved_bits = v->reserved.bits_in;
+    m->bandwidth_out_reserved_bits = v->reserved.bits_out;
     m->containers = v->placements;
     m->joined_unix_ms = v->joined_unix_ms;
     if (v->has_facts) {

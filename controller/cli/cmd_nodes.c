@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* `wherry nodes` and `wherry node lost`. */
+#include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/rate.h"
 #include "controller/cli/cmd.h"
 #include "controller/cli/humane.h"
 #include "controller/cli/reply.h"
@@ -18,6 +20,7 @@ static const struct table_column columns[] = {
     {.title = "CONTAINERS", .right = true},
     {.title = "MEMORY", .right = true},
     {.title = "CPU", .right = true},
+    {.title = "BANDWIDTH", .right = true, .optional = true},
     {.title = "KERNEL", .shrinks = true, .optional = true},
     {.title = "LABELS", .shrinks = true, .optional = true},
     {.title = "LESS ISOLATED", .shrinks = true, .optional = true},
@@ -39,6 +42,26 @@ static void put_share(struct table *t, uint64_t used, uint64_t all,
     say(used, part);
     say(all, whole);
     table_putf(t, TERM_PLAIN, all > 0 ? "%s/%s" : "-", part, whole);
+}
+
+static void say_rate(uint64_t bits, char ret[HUMANE_MAX])
+{
+    static_assert(HUMANE_MAX >= RATE_TEXT, "room for a rate");
+    rate_text(bits, ret);
+}
+
+/* Of the direction of which more is reserved; nothing where a node has not declared any. */
+static void put_bandwidth(struct table *t, const json_t *node)
+{
+    uint64_t in = reply_number(node, "bandwidth_in_reserved_bits");
+    uint64_t out = reply_number(node, "bandwidth_out_reserved_bits");
+    uint64_t all = reply_number(node, "bandwidth_bits");
+
+    if (all == 0) {
+        table_put(t, TERM_PLAIN, "");
+    } else {
+        put_share(t, in > out ? in : out, all, say_rate);
+    }
 }
 
 /* An object of strings: {"disk": "ssd"}. */
@@ -72,6 +95,7 @@ static void put_node(struct table *t, const json_t *node, uint64_t now)
               humane_bytes);
     put_share(t, reply_number(node, "cpu_reserved_millis"), reply_number(node, "cpu_millis"),
               humane_cores);
+    put_bandwidth(t, node);
     table_put(t, TERM_PLAIN, reply_text(node, "kernel"));
     table_put(t, TERM_PLAIN, buf_text(&labels));
     table_put(t, TERM_WARN, reply_text(node, "degraded"));

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What is reserved on a node: memory, CPU, pids, ports of the host, and who mounts which volume.
- * Whatever may still hold something counts: also what is being stopped, or unreachable. */
+/* What is reserved on a node: memory, CPU, pids, bandwidth, ports of the host, and who mounts which
+ * volume. Whatever may still hold something counts: also what is being stopped, or unreachable. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "controller/core/fleet_priv.h"
 
 /* ---- ports of one node ---- */
@@ -150,6 +151,8 @@ void capacity_take(struct fleet *f, struct placement *p)
     p->node->reserved.memory_bytes += a->reserve.memory_bytes;
     p->node->reserved.cpu_millis += a->reserve.cpu_millis;
     p->node->reserved.pids += a->reserve.pids;
+    p->node->reserved.bits_in += a->reserve.bits_in;
+    p->node->reserved.bits_out += a->reserve.bits_out;
     ports_take(f, p);
 }
 
@@ -165,6 +168,8 @@ void capacity_give(struct fleet *f, struct placement *p)
     p->node->reserved.memory_bytes -= a->reserve.memory_bytes;
     p->node->reserved.cpu_millis -= a->reserve.cpu_millis;
     p->node->reserved.pids -= a->reserve.pids;
+    p->node->reserved.bits_in -= a->reserve.bits_in;
+    p->node->reserved.bits_out -= a->reserve.bits_out;
     ports_give(f, p);
 }
 
@@ -204,10 +209,19 @@ static uint64_t part(uint64_t used, uint64_t total)
 
 uint64_t capacity_share(const struct node *node)
 {
-    uint64_t memory = part(node->reserved.memory_bytes, node->facts.total.memory_bytes);
-    uint64_t cpu = part(node->reserved.cpu_millis, node->facts.total.cpu_millis);
-    uint64_t pids = part(node->reserved.pids, node->facts.total.pids);
-    uint64_t most = memory > cpu ? memory : cpu;
+    const struct fleet_reserve *used = &node->reserved;
+    const struct fleet_reserve *total = &node->facts.total;
+    const uint64_t parts[] = {
+        part(used->memory_bytes, total->memory_bytes),
+        part(used->cpu_millis, total->cpu_millis),
+        part(used->pids, total->pids),
+        part(used->bits_in, total->bits_in),
+        part(used->bits_out, total->bits_out),
+    };
+    uint64_t most = 0;
 
-    return most > pids ? most : pids;
+    for (unsigned i = 0; i < ARRAY_LEN(parts); i++) {
+        most = parts[i] > most ? parts[i] : most;
+    }
+    return most;
 }

@@ -8,6 +8,7 @@
 
 #include "common/cleanup.h"
 #include "common/imageref.h"
+#include "common/rate.h"
 
 #define GROUPS_MAX 6 /* different reasons told */
 #define NAMES_MAX  5 /* nodes named with one reason */
@@ -253,6 +254,36 @@ static void say_pids(const struct question *q, struct filter_words *w)
           left(q->node->facts.total.pids, q->node->reserved.pids));
 }
 
+/* The two directions do not share: a link carries both at once. */
+static bool fits(uint64_t asked, uint64_t total, uint64_t used)
+{
+    return asked == 0 || total == 0 || asked <= left(total, used);
+}
+
+static bool has_bandwidth(const struct question *q)
+{
+    const struct fleet_reserve *asked = &q->s->ask->a.reserve;
+    const struct fleet_reserve *total = &q->node->facts.total;
+    const struct fleet_reserve *used = &q->node->reserved;
+
+    return fits(asked->bits_in, total->bits_in, used->bits_in) &&
+           fits(asked->bits_out, total->bits_out, used->bits_out);
+}
+
+static void say_bandwidth(const struct question *q, struct filter_words *w)
+{
+    const struct fleet_reserve *asked = &q->s->ask->a.reserve;
+    const struct fleet_reserve *total = &q->node->facts.total;
+    const struct fleet_reserve *used = &q->node->reserved;
+    bool in = !fits(asked->bits_in, total->bits_in, used->bits_in);
+    char wanted[RATE_TEXT], free_[RATE_TEXT];
+
+    rate_text(in ? asked->bits_in : asked->bits_out, wanted);
+    rate_text(in ? left(total->bits_in, used->bits_in) : left(total->bits_out, used->bits_out),
+              free_);
+    AFTER(w, ": %s of bandwidth %s asked, %s free", wanted, in ? "in" : "out", free_);
+}
+
 static const struct fleet_port *port_taken(const struct question *q, const struct port_use **ret)
 {
     const struct fleet_ask *a = &q->s->ask->a;
@@ -299,10 +330,9 @@ static const struct filter_row {
     bool (*accepts)(const struct question *q);
     void (*say)(const struct question *q, struct filter_words *w);
 } rows[] = {
-    {is_ready, say_ready},       {is_constrained, say_constrained},
-    {has_volumes, say_volumes},  {has_image, say_image},
-    {has_memory, say_memory},    {has_cpu, say_cpu},
-    {has_pids, say_pids},        {has_ports, say_ports},
+    {is_ready, say_ready},       {is_constrained, say_constrained}, {has_volumes, say_volumes},
+    {has_image, say_image},      {has_memory, say_memory},          {has_cpu, say_cpu},
+    {has_pids, say_pids},        {has_bandwidth, say_bandwidth},    {has_ports, say_ports},
     {is_below_bound, say_bound},
 };
 

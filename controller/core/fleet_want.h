@@ -33,6 +33,8 @@ struct fleet_reserve {
     uint64_t memory_bytes;
     uint64_t cpu_millis;
     uint64_t pids;
+    uint64_t bits_in; /* a second of the link, into it; of a node 0: not declared, not counted */
+    uint64_t bits_out;
 };
 
 /* A port of the host. It belongs to one service on a node; that service's replicas share it. One

@@ -165,6 +165,10 @@ static int service_word(char *word, uint64_t *rev, struct fleet_text_service *s)
         w->ask.reserve.cpu_millis = number(value);
     } else if (strcmp(word, "pids") == 0) {
         w->ask.reserve.pids = number(value);
+    } else if (strcmp(word, "in") == 0) {
+        w->ask.reserve.bits_in = number(value) * 1000000;
+    } else if (strcmp(word, "out") == 0) {
+        w->ask.reserve.bits_out = number(value) * 1000000;
     } else if (strcmp(word, "max") == 0) {
         w->max_per_node = (uint32_t)number(value);
     } else if (strcmp(word, "rev") == 0) {
@@ -222,6 +226,8 @@ static int node_word(char *word, struct fleet_text_node *n)
         n->facts.total.cpu_millis = number(value);
     } else if (strcmp(word, "pids") == 0) {
         n->facts.total.pids = number(value);
+    } else if (strcmp(word, "link") == 0) {
+        n->facts.total.bits_in = n->facts.total.bits_out = number(value) * 1000000;
     } else if (strcmp(word, "label") == 0 && (second = strchr(value, '=')) != NULL) {
         *second = '\0';
         n->labels[n->facts.n_labels++] = (struct fleet_label){value, second + 1};

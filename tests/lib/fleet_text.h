@@ -4,12 +4,12 @@
 
 /* The fleet's inputs from short text, its outputs as short text: for transcripts and properties.
  *
- *   service: NAME [replicas=N] [global] [job] [mem=MIB] [cpu=MILLIS] [pids=N] [port=N]... [udp=N]
- *            [vol=NAME]... [con=KEY==VALUE]... [con=KEY!=VALUE] [dep=NAME[:healthy|:completed]]...
- *            [max=N] [binpack] [probe] [rev=N] [image=REF] [ingress=PORT:TARGET]... [dnsrr]
- *            [net=NAME[:ALIAS]...[@ADDRESS]]...
- *   network: NAME[,external][,attachable][,internal]
- *   node:    NAME [mem=MIB] [cpu=MILLIS] [pids=N] [label=K=V]... [image=REF@DIGEST]
+ *   service: NAME [replicas=N] [global] [job] [mem=MIB] [cpu=MILLIS] [pids=N] [in=MBIT] [out=MBIT]
+ * [port=N]... [udp=N] [vol=NAME]... [con=KEY==VALUE]... [con=KEY!=VALUE]
+ * [dep=NAME[:healthy|:completed]]... [max=N] [binpack] [probe] [rev=N] [image=REF]
+ * [ingress=PORT:TARGET]... [dnsrr] [net=NAME[:ALIAS]...[@ADDRESS]]... network:
+ * NAME[,external][,attachable][,internal] node:    NAME [mem=MIB] [cpu=MILLIS] [pids=N] [link=MBIT]
+ * [label=K=V]... [image=REF@DIGEST]
  *
  * A node without an image has that of a service without one. A node's id is made from its name; an
  * incarnation is written EPOCH.COUNTER. */

@@ -107,11 +107,23 @@ static void add(void *arg, const struct fleet_placement_view *p)
         c->sum.memory_bytes += p->ask->reserve.memory_bytes;
         c->sum.cpu_millis += p->ask->reserve.cpu_millis;
         c->sum.pids += p->ask->reserve.pids;
+        c->sum.bits_in += p->ask->reserve.bits_in;
+        c->sum.bits_out += p->ask->reserve.bits_out;
     }
     if (!p->orphan) {
         c->hash = id128_add(c->hash, linkhash_placement(p->incarnation, p->stack, p->service,
                                                         p->slot, p->revision, p->stop));
     }
+}
+
+/* Whether a link that was declared carries all of it, and so many times more what is asked. */
+static bool link_holds(const struct fleet_node_view *v, const struct fleet_reserve *ask,
+                       unsigned more)
+{
+    const struct fleet_reserve *total = &v->facts.total;
+
+    return total->bits_in == 0 || (v->reserved.bits_in + more * ask->bits_in <= total->bits_in &&
+                                   v->reserved.bits_out + more * ask->bits_out <= total->bits_out);
 }
 
 /* I6: nothing is reserved beyond what a node has; the fleet's sums are those of a recount. */
@@ -127,11 +139,14 @@ static void check_nodes(struct world *w)
               v.name, c.sum.memory_bytes, v.reserved.memory_bytes);
         CHECK(w, c.sum.cpu_millis == v.reserved.cpu_millis, "node %s", v.name);
         CHECK(w, c.sum.pids == v.reserved.pids, "node %s", v.name);
+        CHECK(w, c.sum.bits_in == v.reserved.bits_in, "node %s", v.name);
+        CHECK(w, c.sum.bits_out == v.reserved.bits_out, "node %s", v.name);
         CHECK(w, id128_equal(c.hash, v.assigned_sum), "node %s", v.name);
         CHECK(w, !v.has_facts || v.reserved.memory_bytes <= v.facts.total.memory_bytes, "node %s",
               v.name);
         CHECK(w, !v.has_facts || v.reserved.cpu_millis <= v.facts.total.cpu_millis, "node %s",
               v.name);
+        CHECK(w, !v.has_facts || link_holds(&v, &v.reserved, 0), "node %s", v.name);
     }
 }
 
@@ -356,9 +371,9 @@ static void make_hosts(struct world *w)
         struct host *h = &w->hosts[i];
 
         (void)snprintf(h->name, sizeof(h->name), "%c", 'a' + (char)i);
-        (void)snprintf(h->text, sizeof(h->text), "%s mem=%u cpu=%u label=zone=%s", h->name,
-                       256 + 128 * draw(w, 8), 500 + 500 * draw(w, 8),
-                       draw(w, 2) ? "east" : "west");
+        (void)snprintf(h->text, sizeof(h->text), "%s mem=%u cpu=%u label=zone=%s%s", h->name,
+                       256 + 128 * draw(w, 8), 500 + 500 * draw(w, 8), draw(w, 2) ? "east" : "west",
+                       draw(w, 2) ? " link=100" : "");
     }
 }
 
@@ -503,7 +518,9 @@ static void draw_service(struct world *w, unsigned i)
                                          " max=2",
                                          " binpack",
                                          " con=node.labels.zone==east",
-                                         " con=node.labels.zone!=east"};
+                                         " con=node.labels.zone!=east",
+                                         " in=40 out=5",
+                                         " out=30"};
     char *text = w->services[i];
 
     if (draw(w, 6) == 0) {
@@ -670,7 +687,7 @@ static bool fits_somewhere(struct world *w, const struct fleet_want *want, const
             (want->max_per_node == 0 || t.here < want->max_per_node) &&
             v.reserved.memory_bytes + ask->memory_bytes <= v.facts.total.memory_bytes &&
             v.reserved.cpu_millis + ask->cpu_millis <= v.facts.total.cpu_millis &&
-            v.reserved.pids + ask->pids <= v.facts.total.pids) {
+            v.reserved.pids + ask->pids <= v.facts.total.pids && link_holds(&v, ask, 1)) {
             return true;
         }
     }

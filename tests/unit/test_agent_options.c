@@ -54,7 +54,7 @@ START_TEST(daemon_options)
 
     ck_assert_int_eq(parse("--controller 10.0.0.1:7340 --name n1 --address 10.0.0.2 --state /s "
                            "--run /r --cgroup wx/y --ids 1048576:655360 --label zone=a "
-                           "--label disk=b=c --bin /b --log-level debug",
+                           "--label disk=b=c --bin /b --log-level debug --bandwidth 1.5gbit",
                            &o, NULL, &first, &e),
                      0);
     ck_assert_str_eq(o.controller, "10.0.0.1:7340");
@@ -68,6 +68,7 @@ START_TEST(daemon_options)
     ck_assert_uint_eq(o.n_labels, 2);
     ck_assert_str_eq(o.labels[1], "disk=b=c");
     ck_assert_int_eq((int)o.level, LOG_LEVEL_DEBUG);
+    ck_assert_uint_eq(o.bandwidth_bits, 1500000000);
     ck_assert_int_eq(options_complete(&o, &e), 0);
     ck_assert_str_eq(o.bin_path, "/b");
     options_finish(&o);
@@ -116,6 +117,8 @@ START_TEST(refused)
         {false, "--address 0.0.0.0", "no IPv4 address"},
         {false, "--address example.org", "no IPv4 address"},
         {false, "--label key", "is not KEY=VALUE"},
+        {false, "--bandwidth fast", "--bandwidth: \"fast\" is no rate"},
+        {false, "--bandwidth 0", "more than nothing"},
         {false, "--label k!=v", "is not KEY=VALUE"},
         {false, "--log-level loud", "allowed are error, warn, info, debug"},
         {false, "--cgroup a/../b", "--cgroup: 'a/../b': allowed is"},

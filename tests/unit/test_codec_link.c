@@ -87,6 +87,7 @@ static struct link_facts facts(void)
                                .memory_bytes = 2,
                                .pids = 3,
                                .volumes_bytes_free = 4,
+                               .bandwidth_bits = 5,
                                .labels = labels,
                                .n_labels = 2,
                                .images = images,

@@ -261,6 +261,7 @@ END_TEST
 
 START_TEST(reservations)
 {
+    Wherry__Spec__Bandwidth bandwidth = WHERRY__SPEC__BANDWIDTH__INIT;
     struct sample s;
     auto_want struct codec_want *want = NULL;
     struct fleet_ask ask = {0};
@@ -269,12 +270,17 @@ START_TEST(reservations)
     sample_init(&s, "web");
     s.service.reserve_memory_bytes = 100;
     s.service.reserve_cpu_millis = 200;
+    bandwidth.in_bits_per_s = 300;
+    bandwidth.out_bits_per_s = 400;
+    s.container.bandwidth = &bandwidth;
     want = decoded(&s);
     ck_assert_uint_eq(codec_want_stack(want)->wants[0].ask.reserve.memory_bytes, 100);
     ck_assert_uint_eq(codec_want_stack(want)->wants[0].ask.reserve.cpu_millis, 200);
+    ck_assert_uint_eq(codec_want_stack(want)->wants[0].ask.reserve.bits_in, 300);
     r = codec_want_revision(want, 0);
     ck_assert_int_eq(codec_want_ask(r->bytes, r->len, &ask, NULL), 0);
     ck_assert_uint_eq(ask.reserve.memory_bytes, 256u << 20); /* a Container knows its limit only */
+    ck_assert_uint_eq(ask.reserve.bits_out, 400);
     ck_assert_uint_eq(ask.n_ports, 1);
     ck_assert_uint_eq(ask.n_volumes, 1);
     codec_want_ask_free(&ask);
