@@ -68,6 +68,12 @@ static const struct clicommand rows[] = {
      "mends it; of hosts that are named, everything. Changes nothing. Exit code 1 if there is a\n"
      "problem. Without a controller: `wherry-agent doctor` on the host.",
      cmd_findings_run},
+    {"net ls", "", 0, 0, CLICOMMAND_WORDS_NONE, 0, "networks, and who is on them",
+     "A container reaches those with which it shares a network, and no others.", cmd_networks_ls},
+    {"net inspect", "NETWORK", 1, 1, CLICOMMAND_WORDS_NETWORKS, 0,
+     "the services on a network: names, virtual addresses, containers",
+     "What every node knows: by which names and addresses each service is reached there.",
+     cmd_networks_inspect},
     {"net check", "A B[:PORT]", 2, 2, CLICOMMAND_WORDS_CONTAINERS, 0,
      "walk the way from one container to another; name the hop that is broken",
      "A is STACK/SERVICE or STACK/SERVICE.N. B is the same, or a name as a program in A writes "

@@ -14,7 +14,8 @@ const char *clicomplete_kind(enum clicommand_words words)
         [CLICOMMAND_WORDS_NONE] = NULL,           [CLICOMMAND_WORDS_STACKS] = "stacks",
         [CLICOMMAND_WORDS_SERVICES] = "services", [CLICOMMAND_WORDS_CONTAINERS] = "containers",
         [CLICOMMAND_WORDS_NODES] = "nodes",       [CLICOMMAND_WORDS_VOLUMES] = "volumes",
-        [CLICOMMAND_WORDS_COMMANDS] = "commands", [CLICOMMAND_WORDS_SHELLS] = "shells",
+        [CLICOMMAND_WORDS_NETWORKS] = "networks", [CLICOMMAND_WORDS_COMMANDS] = "commands",
+        [CLICOMMAND_WORDS_SHELLS] = "shells",
     };
 
     return kinds[words];

@@ -18,6 +18,8 @@ int cmd_rm_run(struct cli *cli, struct err *e);
 int cmd_nodes_run(struct cli *cli, struct err *e);
 int cmd_nodes_lost(struct cli *cli, struct err *e);
 int cmd_findings_run(struct cli *cli, struct err *e);
+int cmd_networks_ls(struct cli *cli, struct err *e);
+int cmd_networks_inspect(struct cli *cli, struct err *e);
 int cmd_net_stats(struct cli *cli, struct err *e);
 int cmd_net_check(struct cli *cli, struct err *e);
 int cmd_volume_ls(struct cli *cli, struct err *e);

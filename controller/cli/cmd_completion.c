@@ -81,6 +81,11 @@ static int volumes(struct cli *cli, struct err *e)
     return list(cli, "/v1/volumes", "volumes", e);
 }
 
+static int networks(struct cli *cli, struct err *e)
+{
+    return list(cli, "/v1/networks", "networks", e);
+}
+
 static int commands(struct cli *cli, struct err *e)
 {
     size_t n;
@@ -108,8 +113,8 @@ static const struct words {
 } rows[] = {
     {CLICOMMAND_WORDS_STACKS, stacks},         {CLICOMMAND_WORDS_SERVICES, services},
     {CLICOMMAND_WORDS_CONTAINERS, containers}, {CLICOMMAND_WORDS_NODES, nodes},
-    {CLICOMMAND_WORDS_VOLUMES, volumes},       {CLICOMMAND_WORDS_COMMANDS, commands},
-    {CLICOMMAND_WORDS_SHELLS, shells},
+    {CLICOMMAND_WORDS_VOLUMES, volumes},       {CLICOMMAND_WORDS_NETWORKS, networks},
+    {CLICOMMAND_WORDS_COMMANDS, commands},     {CLICOMMAND_WORDS_SHELLS, shells},
 };
 
 int cmd_completion_words(struct cli *cli, struct err *e)

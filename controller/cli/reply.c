@@ -64,6 +64,9 @@ static void add_port(const json_t *port, struct buf *out)
     if (protocol[0] != '\0' && strcmp(protocol, "tcp") != 0) {
         buf_printf(out, "/%s", protocol);
     }
+    if (strcmp(reply_text(port, "mode"), "host") == 0) {
+        buf_puts(out, " (this host)"); /* the others are on every node */
+    }
 }
 
 void reply_ports(const json_t *ports, struct buf *out)

@@ -20,7 +20,7 @@ const json_t *reply_object(const json_t *object, const char *key);
 /* The element of a list of objects whose `key` is `text`; NULL: none. */
 const json_t *reply_find(const json_t *list, const char *key, const char *text);
 
-/* Appends a list of spec.Port as people write it: "8080->80, 53->53/udp, 9000". */
+/* Appends a list of spec.Port as people write it: "8080->80, 53->53/udp, 9000->9000 (this host)". */
 void reply_ports(const json_t *ports, struct buf *out);
 
 #endif
