@@ -431,31 +431,33 @@ static void rules(const struct facts *f, struct netcheck_step *s)
         t.row != NULL ? word(&t, "name") : "wherry");
 }
 
-/* What was tried has got through, all of it. */
-static bool connects(const struct facts *f)
+/* What came of the connections that were tried. */
+static void count_connections(const struct facts *f, unsigned *ret_tried, unsigned *ret_through)
 {
     struct fact e;
     size_t at = 0;
-    unsigned n = 0;
 
+    *ret_tried = *ret_through = 0;
     while (next_fact(f->from, &at, "connect", &e)) {
-        if (!is(&e, "result", "connected")) {
-            return false;
-        }
-        n++;
+        (*ret_tried)++;
+        *ret_through += is(&e, "result", "connected");
     }
-    return n > 0;
 }
 
+/* A prediction: it does not stand against what was tried, and what may be or not is believed only
+ * where something failed. */
 static void firewall(const struct facts *f, struct netcheck_step *s)
 {
-    struct fact w = {0};
+    unsigned tried, through;
     bool any = false;
 
+    count_connections(f, &tried, &through);
     for (unsigned i = 0; i < f->parts->n; i++) {
-        w = first_fact(part_at(f, i), "firewall");
+        struct fact w = first_fact(part_at(f, i), "firewall");
+        bool doubt = is(&w, "state", "warning") && through < tried;
+
         any |= w.row != NULL;
-        if (w.row != NULL && is(&w, "state", "problem") && !connects(f)) {
+        if (doubt || (is(&w, "state", "problem") && (tried == 0 || through < tried))) {
             say(s, NETCHECK_BROKEN, w.node, "on %s %s", w.node, word(&w, "text"));
             mend(s, "on %s: %s", w.node, word(&w, "mend"));
             return;
