@@ -142,16 +142,21 @@ static void name(const struct facts *f, struct netcheck_step *s)
 
     if (n.row == NULL && asked.row == NULL) {
         unknown(s);
+    } else if (is(&n, "state", "none") && !is(&asked, "state", "answered")) {
+        say(s, NETCHECK_BROKEN, n.node, "no service on a network of %s has the name %s%s%s",
+            f->what->from, f->what->to, has(&n, "hint") ? ": " : "", word(&n, "hint"));
+        mend(s, "%s", has(&n, "mend") ? word(&n, "mend") : "wherry status; is the name right?");
+    } else if (is(&n, "state", "world") && asked.row != NULL && is(&asked, "addresses", "")) {
+        say(s, NETCHECK_BROKEN, asked.node, "%s is no name of the cluster, and %s", f->what->to,
+            is(&asked, "state", "silent") ? "the host's resolvers do not answer"
+                                          : "the host's resolvers know no address of it");
+        mend(s, "wherry doctor %s; /etc/resolv.conf on that host", asked.node);
     } else if (is(&asked, "state", "silent")) {
         say(s, NETCHECK_BROKEN, asked.node, "the name server 169.254.1.1 does not answer %s",
             f->what->from);
         mend(s, "wherry doctor %s", asked.node);
     } else if (is(&n, "state", "address")) {
         say(s, NETCHECK_SKIPPED, n.node, "%s is an address", f->what->to);
-    } else if (is(&n, "state", "none") && !is(&asked, "state", "answered")) {
-        say(s, NETCHECK_BROKEN, n.node, "no service on a network of %s has the name %s%s%s",
-            f->what->from, f->what->to, has(&n, "hint") ? ": " : "", word(&n, "hint"));
-        mend(s, "%s", has(&n, "mend") ? word(&n, "mend") : "wherry status; is the name right?");
     } else if (is(&n, "addresses", "") && is(&asked, "addresses", "")) {
         say(s, NETCHECK_BROKEN, node_of(f), "%s has no address now%s", f->what->to,
             has(&n, "hint") ? "" : ": no container of it is ready");
