@@ -44,6 +44,7 @@ static void report(struct uv_agent *a, uint64_t incarnation)
     if (c == NULL) {
         return;
     }
+    uv_agent_net_state(a, incarnation);
     uv_agent_keep_health(a, c);
     if (a->link != NULL) {
         uv_agent_link_report(a, incarnation, false);

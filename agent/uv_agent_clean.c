@@ -82,7 +82,6 @@ void uv_agent_clean_run(struct uv_agent *a, struct node_of of)
 
     if (at != NULL) {
         uv_agent_net_detach(at);
-        uv_agent_net_publish(a);
         if (at->run != NULL) {
             uv_engine_forget(at->run);
             at->run = NULL;

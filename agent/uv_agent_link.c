@@ -166,6 +166,7 @@ static void on_wire_closed(struct uv_wire *wire)
 static void drop_session(struct uv_agent_link *l)
 {
     uv_agent_link_stage_drop(l);
+    uv_agent_net_services_drop(l->agent);
     uv_agent_link_streams_drop_all(l);
     l->n_answers = 0;
     l->n_dirty = l->n_gone = 0; /* the next session compares sums */
@@ -300,6 +301,7 @@ static void (*const handlers[LINK_KIND_N])(struct uv_agent_link *l,
     [LINK_STREAM_CREDIT] = stream_credit,
     [LINK_STREAM_END] = stream_end,
     [LINK_VOLUME_FORGET] = volume_forget,
+    [LINK_SERVICES] = uv_agent_link_services,
 };
 
 static void take(struct uv_agent_link *l, const uint8_t *bytes, size_t len)

@@ -27,6 +27,7 @@ struct facts {
     struct link_pair labels[UV_AGENT_LABELS_MAX];
     char label_keys[UV_AGENT_LABELS_MAX][128];
     struct link_image images[LINK_IMAGES_MAX];
+    char degraded[LINK_REASON_MAX];
 };
 
 static void labels(const struct uv_agent *a, struct facts *f)
@@ -63,8 +64,18 @@ static void images(const struct uv_agent *a, struct facts *f)
     f->facts.n_images = n;
 }
 
+static void degraded(const struct uv_agent *a, struct facts *f)
+{
+    const char *engine = uv_engine_degraded(a->engine);
+    const char *net = uv_agent_net_degraded(a);
+
+    (void)snprintf(f->degraded, sizeof(f->degraded), "%s%s%s", engine,
+                   engine[0] != '\0' && net[0] != '\0' ? "; " : "", net);
+}
+
 static void facts_of(const struct uv_agent *a, struct facts *f)
 {
+    degraded(a, f);
     f->facts = (struct link_facts){
         .name = a->options.name != NULL ? a->options.name : a->facts.hostname,
         .os = "linux",
@@ -73,7 +84,7 @@ static void facts_of(const struct uv_agent *a, struct facts *f)
         .version = WHERRY_VERSION,
         .underlay = a->options.address,
         .cgroup = uv_engine_cgroup(a->engine),
-        .degraded = uv_engine_degraded(a->engine),
+        .degraded = f->degraded,
         .cpu_millis = a->facts.cpu_millis,
         .memory_bytes = a->facts.memory_bytes,
         .pids = a->facts.pids,
@@ -114,7 +125,7 @@ static void hello(struct uv_agent_link *l)
     facts_of(a, f);
     m.u.hello = (struct link_hello){
         .version = LINK_VERSION,
-        .features = LINK_FEATURE_ASK,
+        .features = LINK_FEATURE_ASK | LINK_FEATURE_SERVICES,
         .cluster_id = id_of(a->ledger.cluster_id),
         .node_id = id_of(a->ledger.node_id),
         .boot_id = a->dirs.boot_id,
@@ -122,6 +133,7 @@ static void hello(struct uv_agent_link *l)
         .assigned = uv_agent_link_assigned(a),
         .observed = uv_agent_link_observed(a),
         .facts = f->facts,
+        .services = uv_agent_net_services_sum(a),
     };
     l->hello_due = l->facts_due = false;
     uv_agent_link_write(l, &m);

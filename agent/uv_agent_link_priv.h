@@ -3,8 +3,8 @@
 #define WHERRY_AGENT_UV_AGENT_LINK_PRIV_H
 
 /* Shared by the parts of the agent's end of the link: uv_agent_link.c (dialling, greeting, time),
- * uv_agent_link_set.c (assignments into ledger and journal), uv_agent_link_out.c (the next frame),
- * uv_agent_link_streams.c (streams). */
+ * uv_agent_link_set.c (assignments into ledger and journal), uv_agent_link_services.c (the service
+ * table), uv_agent_link_out.c (the next frame), uv_agent_link_streams.c (streams). */
 
 #include "agent/uv_agent_priv.h"
 #include "common/codec_link.h"
@@ -120,6 +120,9 @@ void uv_agent_link_set_end(struct uv_agent_link *l, const struct link_set_end *s
 void uv_agent_link_assign(struct uv_agent_link *l, const struct link_assign *assign);
 void uv_agent_link_stage_drop(struct uv_agent_link *l);
 void uv_agent_link_pending_drop(struct uv_agent_link *l);
+
+/* ---- uv_agent_link_services.c ---- */
+void uv_agent_link_services(struct uv_agent_link *l, const struct link_message *m);
 
 /* ---- uv_agent_link_out.c ---- */
 void uv_agent_link_next(struct uv_agent_link *l);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The network comes up when the node's block is known and everything that runs has been found,
- * whichever is later, and not at all in between: so the ports of containers that outlived the last
- * agent stay published without a gap, and their addresses are not given to others. Until then
- * containers that want a network wait; if it cannot come up, they are told why. */
+/* The network comes up when the node's block is known and the core has been told of everything that
+ * runs, whichever is later, and not at all in between: so containers that outlived the last agent
+ * are reached without a gap, and their addresses are not given to others. Until then containers
+ * that want a network wait; if it cannot come up, they are told why. */
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
@@ -10,31 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/net/net.h"
 #include "agent/net/netconfig.h"
-#include "agent/uv_agent_ports.h"
+#include "agent/uv_agent_net_priv.h"
 #include "common/cleanup.h"
 #include "common/log.h"
 
 #define RETRY_MS 1000u /* between attempts to bring it up */
-
-struct uv_agent_net {
-    struct uv_agent *agent;
-    uv_timer_t timer;
-    struct net *net; /* NULL: not up */
-    char suffix[NET_SUFFIX_MAX + 1];
-    char range[LEDGER_TEXT_MAX]; /* of `net` */
-    char block[LEDGER_TEXT_MAX];
-    bool found_all;
-    uint64_t tried_ms; /* when it last failed to come up; 0: never */
-    struct err why;
-    unsigned attached;        /* attempts that have a link */
-    struct net_route *routes; /* NULL: the controller has not told them */
-    unsigned n_routes;
-    uint32_t underlay; /* this node's address among them; 0: not known */
-    unsigned live;     /* handles and networks */
-    bool closing;
-};
 
 /* ---- texts ---- */
 
@@ -90,26 +71,6 @@ static bool has_mac(const uint8_t mac[6])
     return memcmp(mac, none, sizeof(none)) != 0;
 }
 
-/* As the document says of all its networks together: there is one eth0. */
-static struct net_link link_of(const struct attempt *at)
-{
-    const struct order *order = at->unit->order;
-    struct net_link link = {.address = at->address};
-    struct order_network_use use;
-
-    if (order == NULL) {
-        return link; /* a stray: it is not known any more */
-    }
-    for (unsigned i = 0; order_network_use(order, i, &use); i++) {
-        link.extra = link.extra == 0 ? use.ipv4 : link.extra;
-        if (has_mac(use.mac) && !has_mac(link.mac)) {
-            memcpy(link.mac, use.mac, sizeof(link.mac));
-        }
-    }
-    order_bandwidth(order, &link.bits_in, &link.bits_out);
-    return link;
-}
-
 /* One link cannot have two of what it has one of. */
 static int check_one_link(const struct attempt *at, const struct net_link *link, struct err *e)
 {
@@ -126,37 +87,25 @@ static int check_one_link(const struct attempt *at, const struct net_link *link,
     return 0;
 }
 
-static void on_published(void *arg, int status, const struct err *e)
-{
-    (void)arg;
-    if (status < 0 && status != -ECANCELED) {
-        log_error("published ports: %s", e->text);
-    }
-}
-
 /* ---- up and down ---- */
 
-static void let_go(struct uv_agent_net *n)
+void uv_agent_net_let_go(struct uv_agent_net *n)
 {
     struct uv_agent *a = n->agent;
 
     if (--n->live > 0) {
         return;
     }
+    uv_agent_net_table_finish(n);
     free(n->routes);
     free(n);
     a->net = NULL;
     uv_agent_release(a);
 }
 
-static void on_net_closed(void *arg)
+static void on_up_closed(void *arg)
 {
-    let_go(arg);
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    let_go(container_of((uv_timer_t *)handle, struct uv_agent_net, timer));
+    uv_agent_net_let_go(arg);
 }
 
 /* Links that no attempt knows are removed; a bad address among the found ones hurts only that. */
@@ -176,24 +125,21 @@ static void adopt(struct uv_agent_net *n)
                 cap = cap > 0 ? cap * 2 : 64;
                 found = xrealloc(found, cap, sizeof(*found));
             }
-            found[count++] = (struct net_found){.id = id_of(at), .link = link_of(at)};
+            found[count].id = id_of(at);
+            uv_agent_net_link(at, &found[count++].link);
         }
     }
-    if (net_adopt(n->net, found, count, &e) < 0) {
+    if (net_adopt(n->up->net, found, count, &e) < 0) {
         log_warn("network: %s", e.text);
     }
     free(found);
 }
 
+/* Those of the last agent are right until then. */
 static void apply_routes(struct uv_agent_net *n)
 {
-    struct err e;
-
-    if (n->routes == NULL) {
-        return; /* those of the last agent are right until then */
-    }
-    if (net_routes(n->net, n->underlay, n->routes, n->n_routes, &e) < 0) {
-        log_warn("routes to other nodes: %s", e.text);
+    if (n->routes != NULL) {
+        uv_agent_net_up_routes(n->up, n->underlay, n->routes, n->n_routes);
     }
 }
 
@@ -201,20 +147,13 @@ static int create(struct uv_agent_net *n, struct err *e)
 {
     const struct ledger *ledger = &n->agent->ledger;
     struct net_config config = {.suffix = n->suffix, .cluster = ledger->cluster_id};
-    struct uv_agent_ports ports;
-    int rc;
 
     if (read_net(ledger->cluster_range, &config.range, &config.range_prefix) < 0 ||
         read_net(ledger->node_block, &config.block, &config.block_prefix) < 0) {
         return err_say(e, EINVAL, "network: block %s of range %s: no networks", ledger->node_block,
                        ledger->cluster_range);
     }
-    uv_agent_ports_gather(n->agent, &ports);
-    config.ports = ports.list;
-    config.n_ports = ports.n;
-    rc = net_create(n->agent->loop, &config, &n->net, e);
-    uv_agent_ports_finish(&ports);
-    return rc;
+    return uv_agent_net_up_create(n, &config, &n->up, e);
 }
 
 /* Everybody who waits tries again; the core wakes them as for images. */
@@ -251,34 +190,25 @@ static void bring_up(struct uv_agent_net *n)
 /* The block has become another: containers keep their addresses until they end. */
 static void bring_down(struct uv_agent_net *n)
 {
-    net_close(n->net, false, on_net_closed, n);
-    n->net = NULL;
+    uv_agent_net_up_close(take_ptr(n->up), false, on_up_closed, n);
     n->tried_ms = 0;
+    n->dns_why[0] = '\0';
 }
 
 static void settle(struct uv_agent_net *n)
 {
     const struct ledger *ledger = &n->agent->ledger;
 
-    if (!n->found_all || n->closing || ledger->node_block[0] == '\0') {
+    if (!n->looked || n->closing || ledger->node_block[0] == '\0') {
         return;
     }
-    if (n->net != NULL && (strcmp(n->range, ledger->cluster_range) != 0 ||
-                           strcmp(n->block, ledger->node_block) != 0)) {
+    if (n->up != NULL && (strcmp(n->range, ledger->cluster_range) != 0 ||
+                          strcmp(n->block, ledger->node_block) != 0)) {
         bring_down(n);
     }
-    if (n->net == NULL) {
+    if (n->up == NULL) {
         bring_up(n);
     }
-}
-
-/* The first turn of the loop: by then everything has been found. */
-static void on_timer(uv_timer_t *timer)
-{
-    struct uv_agent_net *n = container_of(timer, struct uv_agent_net, timer);
-
-    n->found_all = true;
-    settle(n);
 }
 
 /* ---- for the rest of the agent ---- */
@@ -289,12 +219,18 @@ int uv_agent_net_create(struct uv_agent *a, struct err *e)
 
     (void)e;
     n->agent = a;
-    n->live = 1;
+    n->live = 1; /* the table's file */
     netconfig_suffix(a->dirs.state_path, n->suffix);
-    (void)uv_timer_init(a->loop, &n->timer);
-    (void)uv_timer_start(&n->timer, on_timer, 0, 0);
+    uv_agent_net_table_open(n);
+    uv_agent_net_keep_create(n);
     a->net = n;
     return 0;
+}
+
+void uv_agent_net_looked(struct uv_agent *a)
+{
+    a->net->looked = true;
+    settle(a->net);
 }
 
 void uv_agent_net_configure(struct uv_agent *a)
@@ -313,33 +249,36 @@ int uv_agent_net_reserve(struct attempt *at, struct err *e)
         return 0;
     }
     settle(n);
-    if (n->net == NULL && n->tried_ms > 0) {
+    if (n->up == NULL && n->tried_ms > 0) {
         return err_say(e, n->why.code, "%s", n->why.text);
     }
-    if (n->net == NULL) {
+    if (n->up == NULL) {
         return err_say(e, EAGAIN, "no block of addresses has been given to this node yet");
     }
-    return net_reserve(n->net, &at->address, e);
+    return net_reserve(n->up->net, &at->address, e);
 }
 
 int uv_agent_net_attach(struct attempt *at, int netns_fd, struct err *e)
 {
     struct uv_agent_net *n = at->unit->agent->net;
+    struct netplan_diff diff = {0};
     struct net_link link;
     int rc;
 
     if (at->address == 0) {
         return 0;
     }
-    assert(n->net != NULL);
-    link = link_of(at);
+    assert(n->up != NULL);
+    uv_agent_net_link(at, &link);
     rc = check_one_link(at, &link, e);
     if (rc == 0) {
-        rc = net_attach(n->net, id_of(at), netns_fd, &link, e);
+        rc = net_attach(n->up->net, id_of(at), netns_fd, &link, e);
     }
     if (rc == 0) {
         at->attached = true;
         n->attached++;
+        uv_agent_net_local(n->up, at, &diff);
+        uv_agent_net_up_apply(n->up, &diff);
     }
     return rc;
 }
@@ -355,33 +294,49 @@ void uv_agent_net_found(struct attempt *at)
 void uv_agent_net_detach(struct attempt *at)
 {
     struct uv_agent_net *n = at->unit->agent->net;
+    struct netplan_diff diff = {0};
     struct err e;
 
     if (at->address == 0 || n == NULL) {
         return;
     }
     settle(n); /* what was found by an agent that is not up yet is removed all the same */
-    if (n->net != NULL && net_detach(n->net, id_of(at), at->address, &e) < 0) {
-        log_warn("%s: %s", at->unit->name, e.text);
+    if (n->up != NULL) {
+        uv_agent_net_local_gone(n->up, at->of, &diff);
+        uv_agent_net_up_apply(n->up, &diff);
+        if (net_detach(n->up->net, id_of(at), at->address, &e) < 0) {
+            log_warn("%s: %s", at->unit->name, e.text);
+        }
     }
     n->attached -= at->attached;
     at->attached = false;
     at->address = 0;
 }
 
-void uv_agent_net_publish(struct uv_agent *a)
+void uv_agent_net_state(struct uv_agent *a, uint64_t incarnation)
 {
-    struct uv_agent_ports ports;
-    struct err e;
+    const struct unit *u = uv_agent_unit(a, incarnation);
+    struct netplan_diff diff = {0};
 
-    if (a->net == NULL || a->net->net == NULL) {
-        return; /* when it comes up, it has them from the first moment */
+    if (a->net == NULL || a->net->up == NULL || u == NULL) {
+        return; /* when it comes up, it has it from the first moment */
     }
-    uv_agent_ports_gather(a, &ports);
-    if (net_publish(a->net->net, ports.list, ports.n, on_published, NULL, &e) < 0) {
-        log_error("published ports: %s", e.text);
+    for (const struct attempt *at = u->attempts; at != NULL; at = at->next) {
+        if (at->attached) {
+            uv_agent_net_local(a->net->up, at, &diff);
+        }
     }
-    uv_agent_ports_finish(&ports);
+    uv_agent_net_up_apply(a->net->up, &diff);
+}
+
+const char *uv_agent_net_degraded(const struct uv_agent *a)
+{
+    const struct uv_agent_net *n = a->net;
+
+    if (n == NULL) {
+        return "";
+    }
+    return n->up == NULL && n->tried_ms > 0 ? n->why.text : n->dns_why;
 }
 
 void uv_agent_net_routes(struct uv_agent *a, const struct uv_agent_route *routes, unsigned n)
@@ -410,7 +365,7 @@ void uv_agent_net_routes(struct uv_agent *a, const struct uv_agent_route *routes
         }
         net->n_routes++;
     }
-    if (net->net != NULL) {
+    if (net->up != NULL) {
         apply_routes(net);
     }
 }
@@ -421,9 +376,8 @@ void uv_agent_net_close(struct uv_agent *a)
     struct uv_agent_net *n = a->net;
 
     n->closing = true;
-    if (n->net != NULL) {
-        net_close(n->net, n->attached == 0, on_net_closed, n);
-        n->net = NULL;
+    if (n->up != NULL) {
+        uv_agent_net_up_close(take_ptr(n->up), n->attached == 0, on_up_closed, n);
     }
-    uv_close((uv_handle_t *)&n->timer, on_timer_closed);
+    uv_agent_net_keep_close(n);
 }

@@ -23,6 +23,7 @@
 #define UV_AGENT_MOUNTS_MAX   64
 #define UV_AGENT_HOSTNAME_MAX (NAME_MAX_LEN + 16)
 
+struct link_services; /* common/codec_link.h */
 struct uv_agent_net;  /* uv_agent_net.c */
 struct uv_agent_link; /* uv_agent_link.c */
 
@@ -208,7 +209,12 @@ int uv_agent_net_attach(struct attempt *at, int netns_fd, struct err *e);
 int uv_agent_net_reserve(struct attempt *at, struct err *e); /* an address, before the attach */
 void uv_agent_net_found(struct attempt *at);
 void uv_agent_net_detach(struct attempt *at);
-void uv_agent_net_publish(struct uv_agent *a);
+/* The core is about to be told that everything has been found, and knows all of it. */
+void uv_agent_net_looked(struct uv_agent *a);
+/* What the core has of it may have changed. */
+void uv_agent_net_state(struct uv_agent *a, uint64_t incarnation);
+/* Why containers have no network, or find no names; "": all is well. */
+const char *uv_agent_net_degraded(const struct uv_agent *a);
 void uv_agent_net_close(struct uv_agent *a);
 
 struct uv_agent_route {
@@ -221,6 +227,14 @@ struct uv_agent_route {
 void uv_agent_net_configure(struct uv_agent *a);
 /* Where the blocks of all nodes are, this one's among them: complete. Borrowed until return. */
 void uv_agent_net_routes(struct uv_agent *a, const struct uv_agent_route *routes, unsigned n);
+
+/* ---- uv_agent_net_table.c ---- */
+/* The controller's word about services. False: it is too much, or the table is not what it should
+ * be now. */
+bool uv_agent_net_services(struct uv_agent *a, const struct link_services *s);
+/* A table that was being told as a whole will not be told to its end. */
+void uv_agent_net_services_drop(struct uv_agent *a);
+struct id128 uv_agent_net_services_sum(const struct uv_agent *a);
 
 /* ---- uv_agent_link.c ---- */
 /* After everything was found: dials options.controller from now on. -EINVAL: it is no address. */

@@ -132,6 +132,9 @@ static void feed(struct uv_agent *a, struct node_event *event)
 {
     struct node_actions actions = {0};
 
+    if (event->type == NODE_LOOKED) {
+        uv_agent_net_looked(a);
+    }
     event->now_ms = uv_agent_now_ms();
     event->unix_ms = uv_agent_unix_ms();
     node_step(a->node, event, &actions);

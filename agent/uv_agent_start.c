@@ -140,7 +140,6 @@ static void on_started(void *arg, uint32_t pid, uint64_t started_ms, uint64_t st
     event.u.started.started_unix_ms = started_unix_ms;
     uv_agent_queue(at->unit->agent, &event);
     log_info("%s: run %u started, process %u", at->unit->name, at->of.run, (unsigned)pid);
-    uv_agent_net_publish(at->unit->agent);
 }
 
 static void on_failed(void *arg, const struct err *e)

@@ -114,10 +114,7 @@ fi
 ! wants scenario || layer asan scenario -j "$jobs"
 ! wants e2e || layer asan e2e
 ! wants escape || layer asan escape
-if wants vm; then
-    build dev
-    step vm tests/vm/run
-fi
+! wants vm || step vm tests/vm/run
 if wants fuzz; then
     build fuzz
     layer fuzz fuzz -j "$jobs"

@@ -10,10 +10,12 @@
  *   PREPARING  image, volumes, address and ids are being got
  *   STARTING   its shim builds the sandbox
  *   RUNNING
- *   DRAINING   to be stopped: nobody shall connect to it any more, and all have a moment to learn
- * it STOPPING   signalled, has its grace period KILLING    killed, not yet ended UNKNOWN    its
- * shim is silent, or it cannot be killed DONE       over for good; the record is kept until it is
- * removed LEAVING    removed; what is left of it is being cleaned up */
+ *   DRAINING   to be stopped: nobody is led to it any more, and all have a moment to learn that
+ *   STOPPING   signalled, has its grace period
+ *   KILLING    killed, not yet ended
+ *   UNKNOWN    its shim is silent, or it cannot be killed
+ *   DONE       over for good; the record is kept until it is removed
+ *   LEAVING    removed; what is left of it is being cleaned up */
 
 #include <stdint.h>
 

@@ -309,9 +309,15 @@ void uv_agent_net_detach(struct attempt *at)
     at->attached = false;
 }
 
-void uv_agent_net_publish(struct uv_agent *a)
+void uv_agent_net_looked(struct uv_agent *a)
 {
     (void)a;
+}
+
+void uv_agent_net_state(struct uv_agent *a, uint64_t incarnation)
+{
+    (void)a;
+    (void)incarnation;
 }
 
 void uv_agent_net_close(struct uv_agent *a)
