@@ -7,6 +7,7 @@
 #include "agent/cmd_doctor.h"
 #include "agent/cmd_image.h"
 #include "agent/cmd_netprobe.h"
+#include "agent/cmd_netstats.h"
 #include "agent/cmd_run.h"
 #include "agent/cmd_sweep.h"
 #include "agent/options.h"
@@ -76,9 +77,15 @@ static const struct {
     const char *name;
     int (*main)(int argc, char **argv);
 } commands[] = {
-    {"daemon", daemon_main},     {"image", cmd_image_main},        {"run", cmd_run_main},
-    {"doctor", cmd_doctor_main}, {"net-probe", cmd_netprobe_main}, {"sweep-trash", cmd_sweep_main},
-    {"--version", version_main}, {"version", version_main},
+    {"daemon", daemon_main},
+    {"image", cmd_image_main},
+    {"run", cmd_run_main},
+    {"doctor", cmd_doctor_main},
+    {"net-probe", cmd_netprobe_main},
+    {"net-stats", cmd_netstats_main},
+    {"sweep-trash", cmd_sweep_main},
+    {"--version", version_main},
+    {"version", version_main},
 };
 
 /* Without a command, it is the daemon. */

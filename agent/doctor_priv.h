@@ -43,6 +43,9 @@ void doctor_link_routes(const struct doctor_world *w, struct doctor_result *ret)
 
 /* doctor_rules.c */
 void doctor_rules_forward(const struct doctor_world *w, struct doctor_result *ret);
+/* What happens to one packet that is forwarded here. */
+void doctor_rules_packet(const struct doctor_world *w, const struct nftrules_packet *packet,
+                         struct doctor_result *ret);
 void doctor_rules_names(const struct doctor_world *w, struct doctor_result *ret);
 void doctor_rules_tunnel(const struct doctor_world *w, struct doctor_result *ret);
 void doctor_rules_legacy(const struct doctor_world *w, struct doctor_result *ret);

@@ -156,6 +156,23 @@ void doctor_rules_forward(const struct doctor_world *w, struct doctor_result *re
     tell(w, FORWARD, what, worst, &where, ret);
 }
 
+void doctor_rules_packet(const struct doctor_world *w, const struct nftrules_packet *packet,
+                         struct doctor_result *ret)
+{
+    const char *links[] = {our_links[0], w->underlay[0] != '\0' ? w->underlay : "*"};
+    struct nftrules_packet p = *packet;
+    struct nftrules_where where = {0};
+
+    if (!has_rules(w, ret)) {
+        return;
+    }
+    p.hook = "forward";
+    p.links = links;
+    p.n_links = ARRAY_LEN(links);
+    tell(w, FORWARD, "packets of this way", nftrules_judge(w->rules, OURS, &p, &where), &where,
+         ret);
+}
+
 /* ---- packets to the host ---- */
 
 void doctor_rules_names(const struct doctor_world *w, struct doctor_result *ret)

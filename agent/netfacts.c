@@ -244,11 +244,12 @@ void netfacts_gather(const struct netfacts_world *w, const struct dns_asker *ask
     n = dns_names_find(w->names, asker, to, found, NETFACTS_TARGETS_MAX);
     if (n == -ENOENT && may_be_of_the_world(w, to)) {
         put_name("world", NULL, 0, NULL, NULL, rows);
-        ret->world = true;
+        ret->world = ret->ask = true;
     } else if (n == -ENOENT) {
         put_none(w, to, rows);
     } else if (n > 0) {
         put_name("known", found, (unsigned)n, NULL, NULL, rows);
+        ret->ask = true;
         put_address(w, asker, found[0], n > 1, ret, rows);
     } else {
         put_name("known", NULL, 0, NULL, NULL, rows);

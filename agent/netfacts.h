@@ -31,6 +31,7 @@ struct netfacts_targets {
     unsigned n;
     uint32_t vip; /* one of them; 0: none is */
     bool world;   /* out of the cluster, as far as is known */
+    bool ask;     /* it is a name that the name server should know */
 };
 
 /* Appends what `to` is for the asker, and the containers it leads to. */

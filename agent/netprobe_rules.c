@@ -189,6 +189,30 @@ static void put_finding(const char *fact, const struct doctor_result *r, struct 
     askrow_end(rows);
 }
 
+/* What others do to packets of these ways: the worst of it. */
+static void judge_ways(const struct netprobe *p, bool from, struct doctor_result *ret)
+{
+    for (unsigned i = 0; i < p->n_targets; i++) {
+        struct doctor_result one = {0};
+        struct nftrules_packet packet = {.saddr = from ? p->self : p->targets[i],
+                                         .daddr = from ? p->targets[i] : p->self,
+                                         .saddr_prefix = 32,
+                                         .daddr_prefix = 32,
+                                         .dport = p->port};
+
+        if (p->targets[i] == p->vip) {
+            continue;
+        }
+        doctor_rules_packet(&p->world, &packet, &one);
+        if (i == 0 || ret->text[0] == '\0' || one.state > ret->state) {
+            *ret = one;
+        }
+    }
+    if (ret->text[0] == '\0') {
+        doctor_rules_forward(&p->world, ret);
+    }
+}
+
 void netprobe_rules(const struct netprobe *p, bool from, struct buf *rows)
 {
     struct doctor_result firewall = {0}, forwarding = {0};
@@ -197,7 +221,7 @@ void netprobe_rules(const struct netprobe *p, bool from, struct buf *rows)
         put_vip(p, rows);
         put_reach(p, rows);
     }
-    doctor_rules_forward(&p->world, &firewall);
+    judge_ways(p, from, &firewall);
     put_finding("firewall", &firewall, rows);
     doctor_link_forward(&p->world, &forwarding);
     put_finding("forwarding", &forwarding, rows);

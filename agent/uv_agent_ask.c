@@ -9,8 +9,11 @@
 #include "agent/uv_child.h"
 #include "common/cleanup.h"
 
+struct kind;
+
 struct ask {
     struct uv_agent *agent;
+    const struct kind *kind;
     void (*more)(void *arg);
     void *arg;
     struct buf rows;
@@ -79,10 +82,13 @@ static void doctor(struct ask_question *q)
 static const struct kind {
     const char *name;
     void (*gather)(struct ask_question *q);
+    /* Makes rows of what the process has printed; NULL: they are rows. */
+    void (*found)(struct uv_agent *a, const void *out, size_t len, struct buf *rows);
 } kinds[] = {
-    {"doctor", doctor},
-    {"net.from", uv_agent_ask_net_from},
-    {"net.to", uv_agent_ask_net_to},
+    {"doctor", doctor, NULL},
+    {"net.from", uv_agent_ask_net_from, NULL},
+    {"net.stats", uv_agent_ask_net_stats, uv_agent_ask_net_named},
+    {"net.to", uv_agent_ask_net_to, NULL},
 };
 
 /* ---- the process ---- */
@@ -98,7 +104,11 @@ static void on_done(void *arg, const char *out, size_t len, const char *error)
 {
     struct ask *ask = arg;
 
-    buf_append(&ask->rows, out, len);
+    if (ask->kind->found != NULL) {
+        ask->kind->found(ask->agent, out, len, &ask->rows);
+    } else {
+        buf_append(&ask->rows, out, len);
+    }
     ask->over = true;
     (void)snprintf(ask->error, sizeof(ask->error), "%s", error);
     say(ask);
@@ -166,6 +176,7 @@ struct ask *uv_agent_ask_open(struct uv_agent *a, const struct link_ask *what,
         refuse(ask, "too many questions are being answered already: %s", what->kind);
         return ask;
     }
+    ask->kind = &kinds[i];
     uv_agent_ask_word(&q, "wherry-agent");
     kinds[i].gather(&q);
     if (words.n > 1) {

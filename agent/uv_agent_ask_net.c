@@ -199,3 +199,38 @@ void uv_agent_ask_net_to(struct ask_question *q)
     start(q, &m, "to");
     uv_agent_ask_option(q, "--target", askrow_text(q->what->args, q->what->len, "from"));
 }
+
+/* ---- what links have carried ---- */
+
+void uv_agent_ask_net_stats(struct ask_question *q)
+{
+    const struct uv_agent *a = q->agent;
+
+    if (a->ledger.cluster_range[0] == '\0') {
+        return; /* no container has a network yet */
+    }
+    uv_agent_ask_word(q, "net-stats");
+    uv_agent_ask_option(q, "--state", a->dirs.state_path);
+    uv_agent_ask_option(q, "--range", a->ledger.cluster_range);
+}
+
+void uv_agent_ask_net_named(struct uv_agent *a, const void *out, size_t len, struct buf *rows)
+{
+    const void *row;
+    size_t at = 0, row_len;
+
+    while (askrow_take(out, len, &at, &row, &row_len)) {
+        const struct unit *unit = uv_agent_unit(a, askrow_number(row, row_len, "incarnation"));
+        const char *key, *value;
+        size_t field = 0;
+
+        if (unit == NULL) {
+            continue; /* it has ended meanwhile */
+        }
+        askrow_put(rows, "container", unit->name);
+        while (askrow_next(row, row_len, &field, &key, &value)) {
+            askrow_put(rows, key, value);
+        }
+        askrow_end(rows);
+    }
+}

@@ -33,5 +33,8 @@ void uv_agent_ask_option(struct ask_question *q, const char *name, const char *v
 /* uv_agent_ask_net.c */
 void uv_agent_ask_net_from(struct ask_question *q);
 void uv_agent_ask_net_to(struct ask_question *q);
+void uv_agent_ask_net_stats(struct ask_question *q);
+/* Appends what a process has found of links, of those that are known by name. */
+void uv_agent_ask_net_named(struct uv_agent *a, const void *out, size_t len, struct buf *rows);
 
 #endif

@@ -114,7 +114,10 @@ fi
 ! wants scenario || layer asan scenario -j "$jobs"
 ! wants e2e || layer asan e2e
 ! wants escape || layer asan escape
-! wants vm || step vm tests/vm/run
+if wants vm; then
+    build dev
+    step vm tests/vm/run
+fi
 if wants fuzz; then
     build fuzz
     layer fuzz fuzz -j "$jobs"

@@ -63,6 +63,7 @@ static void look_at_resolvers(struct uv_dns *d, uint64_t now_ms)
     }
     if (stat(d->resolv_conf, &st) < 0) {
         d->n_servers = 0;
+        d->changed = (struct timespec){0};
     } else if (d->servers_ms == 0 || st.st_mtim.tv_sec != d->changed.tv_sec ||
                st.st_mtim.tv_nsec != d->changed.tv_nsec) {
         f = fopen(d->resolv_conf, "re");
@@ -146,7 +147,17 @@ static int take_group(struct uv_dns *d, struct group *g)
     return recvmmsg(d->fd, g->in, GROUP, MSG_DONTWAIT, NULL);
 }
 
-/* Answers that find no room in the socket are lost, as datagrams may be: they are asked again. */
+/* One that cannot go, because its asker is gone or the socket has no room, is lost, as datagrams
+ * may be; those behind it are not. */
+static void send_group(struct uv_dns *d, struct mmsghdr *out, unsigned due)
+{
+    for (unsigned at = 0; at < due;) {
+        int put = sendmmsg(d->fd, out + at, due - at, MSG_DONTWAIT);
+
+        at += put > 0 ? (unsigned)put : 1;
+    }
+}
+
 static void answer_group(struct uv_dns *d, struct group *g, unsigned n)
 {
     unsigned due = 0;
@@ -168,9 +179,7 @@ static void answer_group(struct uv_dns *d, struct group *g, unsigned n)
             due++;
         }
     }
-    if (due > 0) {
-        (void)sendmmsg(d->fd, g->out, due, MSG_DONTWAIT);
-    }
+    send_group(d, g->out, due);
 }
 
 static void on_datagrams(uv_poll_t *poll, int status, int events)
@@ -196,6 +205,16 @@ static void on_timer(uv_timer_t *timer)
 
     uv_dns_forward_tick(d, uv_now(d->loop));
     uv_dns_tcp_tick(d, uv_now(d->loop));
+    if (d->n_flights == 0 && d->n_conns == 0) {
+        (void)uv_timer_stop(timer);
+    }
+}
+
+void uv_dns_wake(struct uv_dns *d)
+{
+    if (!uv_is_active((uv_handle_t *)&d->timer)) {
+        (void)uv_timer_start(&d->timer, on_timer, TICK_MS, TICK_MS);
+    }
 }
 
 void uv_dns_let_go(struct uv_dns *d)
@@ -264,7 +283,6 @@ static int open_all(struct uv_dns *d, struct err *e)
     (void)uv_timer_init(d->loop, &d->timer);
     d->timer.data = d;
     d->live++;
-    (void)uv_timer_start(&d->timer, on_timer, TICK_MS, TICK_MS);
     return 0;
 }
 

@@ -18,6 +18,7 @@
 #define GIVE_UP_MS 5000u
 #define SILENT_MS  10000u /* a resolver that said nothing is asked last for so long */
 #define PORT       53
+#define GUESSES    32 /* datagrams of one socket in one turn of the loop */
 
 struct flight {
     struct flight *next;
@@ -31,7 +32,9 @@ struct flight {
     struct dnsmsg_question q; /* with the id that was drawn */
     uint32_t servers[RESOLVCONF_SERVERS_MAX];
     unsigned n_servers;
+    unsigned first; /* whom it began with */
     unsigned tried;
+    unsigned failed; /* of those, who said so */
     uint64_t since_ms;
     uint64_t try_ms;
     uint8_t *in; /* tcp */
@@ -67,7 +70,24 @@ static size_t write_question(const struct flight *f, uint8_t *ret)
 
 #define QUESTION_SPACE (DNSMSG_HEADER + DNSMSG_NAME_WIRE + 4 + 11)
 
-/* ---- the end of one ---- */
+/* ---- life of one ---- */
+
+static struct flight *launch(struct uv_dns *d, const struct reply_to *to,
+                             const struct dnsmsg_question *q)
+{
+    struct flight *f = xcalloc(1, sizeof(*f));
+
+    f->dns = d;
+    f->to = *to;
+    f->asked_id = q->id;
+    f->q = *q;
+    f->since_ms = uv_now(d->loop);
+    *d->flights_end = f;
+    d->flights_end = &f->next;
+    d->n_flights++;
+    uv_dns_client(d, ntohl(to->peer.sin_addr.s_addr))->flight++;
+    return f;
+}
 
 static void on_flight_closed(uv_handle_t *handle)
 {
@@ -106,16 +126,22 @@ static void land(struct flight *f)
     free(f);
 }
 
-static void fail(struct flight *f, enum dnsmsg_rcode rcode)
+/* An answer may end its connection, and so everything that is under way for it: it is given when
+ * nothing is needed any more. */
+static void fail(struct flight *f)
 {
+    struct uv_dns *d = f->dns;
+    const struct reply_to to = f->to;
     uint8_t answer[DNSMSG_PLAIN_MAX];
     struct dnsmsg_writer w;
+    size_t len;
 
     f->q.id = f->asked_id;
     dnsmsg_begin(&w, answer, sizeof(answer), &f->q);
-    f->dns->stats.failed++;
-    uv_dns_send(f->dns, &f->to, answer, dnsmsg_end(&w, &f->q, false, rcode));
+    len = dnsmsg_end(&w, &f->q, false, DNSMSG_SERVFAIL);
+    d->stats.failed++;
     land(f);
+    uv_dns_send(d, &to, answer, len);
 }
 
 static size_t room(const struct flight *f)
@@ -125,18 +151,20 @@ static size_t room(const struct flight *f)
                                          : DNS_UDP_MAX;
 }
 
+/* `answer` lives until the handle is closed. */
 static void deliver(struct flight *f, uint8_t *answer, size_t len)
 {
     struct uv_dns *d = f->dns;
+    const struct reply_to to = f->to;
 
     if (len > room(f)) { /* it answers more than was asked for */
-        fail(f, DNSMSG_SERVFAIL);
+        fail(f);
         return;
     }
     dnscache_put(d->cache, f->servers[0], &f->q, answer, len, uv_now(d->loop));
     dnsmsg_put16(answer, f->asked_id);
-    uv_dns_send(d, &f->to, answer, len);
     land(f);
+    uv_dns_send(d, &to, answer, len);
 }
 
 /* ---- trying ---- */
@@ -154,8 +182,8 @@ static int open_socket(const struct flight *f, uint32_t server)
     return take_fd(&fd);
 }
 
-/* Which resolver comes next: those that were silent lately come last. */
-static uint32_t pick(const struct flight *f)
+/* Those that were silent lately come last. */
+static unsigned pick_first(const struct flight *f)
 {
     const struct uv_dns *d = f->dns;
     unsigned first = 0;
@@ -164,13 +192,16 @@ static uint32_t pick(const struct flight *f)
            f->servers[first] == d->servers[first] && uv_now(d->loop) < d->silent_until_ms[first]) {
         first++;
     }
-    return f->servers[(first + f->tried) % f->n_servers];
+    return first;
 }
 
-static void note_silent(struct flight *f, uint32_t server)
+static uint32_t server_of(const struct flight *f)
 {
-    struct uv_dns *d = f->dns;
+    return f->servers[(f->first + f->tried) % f->n_servers];
+}
 
+static void note_silent(struct uv_dns *d, uint32_t server)
+{
     for (unsigned i = 0; i < d->n_servers; i++) {
         if (d->servers[i] == server) {
             d->silent_until_ms[i] = uv_now(d->loop) + SILENT_MS;
@@ -183,24 +214,28 @@ static void attempt(struct flight *f);
 /* A flight whose socket is replaced becomes another flight: handles cannot be moved. */
 static void again(struct flight *f, bool tcp)
 {
-    struct uv_dns *d = f->dns;
-    struct flight *next = xcalloc(1, sizeof(*next));
+    struct flight *next = launch(f->dns, &f->to, &f->q);
 
     memcpy(next->servers, f->servers, sizeof(next->servers));
     next->n_servers = f->n_servers;
-    next->dns = d;
-    next->to = f->to;
     next->asked_id = f->asked_id;
-    next->q = f->q;
     next->tcp = tcp;
+    next->first = f->first;
     next->tried = tcp && !f->tcp ? f->tried : f->tried + 1;
+    next->failed = f->failed;
     next->since_ms = f->since_ms;
-    *d->flights_end = next;
-    d->flights_end = &next->next;
-    d->n_flights++;
-    uv_dns_client(d, ntohl(f->to.peer.sin_addr.s_addr))->flight++;
     land(f);
     attempt(next);
+}
+
+/* The resolver cannot: the next one is asked at once, unless all have said so. */
+static void move_on(struct flight *f)
+{
+    if (++f->failed >= f->n_servers) {
+        fail(f);
+    } else {
+        again(f, f->tcp);
+    }
 }
 
 /* TCP: the question goes out when the connection stands. */
@@ -211,21 +246,15 @@ static void attempt(struct flight *f)
     uint16_t id;
     int rc;
 
-    if (getrandom(&id, sizeof(id), 0) != sizeof(id)) {
-        fail(f, DNSMSG_SERVFAIL);
+    f->try_ms = uv_now(d->loop);
+    f->fd = getrandom(&id, sizeof(id), 0) == sizeof(id) ? open_socket(f, server_of(f)) : -1;
+    if (f->fd < 0) {
+        move_on(f);
         return;
     }
     f->q.id = id;
-    f->try_ms = uv_now(d->loop);
-    f->fd = open_socket(f, pick(f));
-    if (f->fd < 0) {
-        return; /* no route now: the next try may have one */
-    }
     rc = uv_poll_init(d->loop, &f->poll, f->fd);
-    if (rc < 0) {
-        (void)close(f->fd);
-        return;
-    }
+    assert(rc == 0);
     d->live++;
     f->polling = true;
     if (!f->tcp) {
@@ -236,25 +265,37 @@ static void attempt(struct flight *f)
 
 /* ---- answers ---- */
 
+static void take(struct flight *f, uint8_t *answer, size_t len)
+{
+    enum dnsmsg_rcode rcode = dnsmsg_rcode(answer);
+
+    if ((rcode == DNSMSG_SERVFAIL || rcode == DNSMSG_REFUSED) && f->failed + 1 < f->n_servers) {
+        move_on(f);
+    } else if (dnsmsg_truncated(answer) && !f->tcp && f->to.conn != NULL) {
+        again(f, true);
+    } else {
+        deliver(f, answer, len);
+    }
+}
+
 static void take_datagrams(struct flight *f)
 {
     uint8_t answer[DNS_UDP_MAX + 1];
-    ssize_t got;
 
-    while ((got = recv(f->fd, answer, sizeof(answer), MSG_DONTWAIT)) >= 0) {
-        if (!dnsmsg_answers(answer, (size_t)got, &f->q)) {
-            f->dns->stats.dropped++; /* somebody guesses */
-            continue;
+    for (unsigned i = 0; i < GUESSES; i++) {
+        ssize_t got = recv(f->fd, answer, sizeof(answer), MSG_DONTWAIT);
+
+        if (got < 0) {
+            if (errno != EAGAIN && errno != EINTR) { /* nobody listens there */
+                move_on(f);
+            }
+            return;
         }
-        if (dnsmsg_truncated(answer) && f->to.conn != NULL) {
-            again(f, true);
-        } else {
-            deliver(f, answer, (size_t)got);
+        if (dnsmsg_answers(answer, (size_t)got, &f->q)) {
+            take(f, answer, (size_t)got);
+            return;
         }
-        return;
-    }
-    if (errno != EAGAIN && errno != EINTR) { /* refused: the next one, at once */
-        f->try_ms = 0;
+        f->dns->stats.dropped++; /* somebody guesses */
     }
 }
 
@@ -267,8 +308,7 @@ static void send_by_tcp(struct flight *f)
     dnsmsg_put16(question, (uint16_t)len);
     put = send(f->fd, question + f->out_at, len + 2 - f->out_at, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (put < 0 && errno != EAGAIN) {
-        f->try_ms = 0;
-        (void)uv_poll_stop(&f->poll);
+        move_on(f);
         return;
     }
     f->out_at += put > 0 ? (size_t)put : 0;
@@ -286,8 +326,7 @@ static void take_by_tcp(struct flight *f)
     }
     got = recv(f->fd, f->in + f->in_len, 2 + DNS_TCP_MAX - f->in_len, MSG_DONTWAIT);
     if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
-        f->try_ms = 0;
-        (void)uv_poll_stop(&f->poll);
+        move_on(f);
         return;
     }
     f->in_len += got > 0 ? (size_t)got : 0;
@@ -295,9 +334,9 @@ static void take_by_tcp(struct flight *f)
         size_t len = dnsmsg_get16(f->in);
 
         if (dnsmsg_answers(f->in + 2, len, &f->q)) {
-            deliver(f, f->in + 2, len);
+            take(f, f->in + 2, len);
         } else {
-            fail(f, DNSMSG_SERVFAIL);
+            move_on(f);
         }
     }
 }
@@ -328,54 +367,73 @@ static size_t refuse(const struct dnsmsg_question *q, enum dnsmsg_rcode rcode, u
     return dnsmsg_end(&w, q, false, rcode);
 }
 
+/* Without ourselves: that would go round and round. */
+static unsigned take_servers(const struct uv_dns *d, const uint32_t *servers, unsigned n,
+                             uint32_t ret[RESOLVCONF_SERVERS_MAX])
+{
+    unsigned taken = 0;
+
+    for (unsigned i = 0; i < n && taken < RESOLVCONF_SERVERS_MAX; i++) {
+        if (servers[i] != d->address) {
+            ret[taken++] = servers[i];
+        }
+    }
+    return taken;
+}
+
 size_t uv_dns_forward(struct uv_dns *d, const struct reply_to *to, const struct dnsmsg_question *q,
                       const uint32_t *servers, unsigned n, uint8_t *ret, size_t size)
 {
-    struct client *client = uv_dns_client(d, ntohl(to->peer.sin_addr.s_addr));
     size_t most = to->conn != NULL ? size : q->udp_size < size ? q->udp_size : size;
+    uint32_t list[RESOLVCONF_SERVERS_MAX];
     struct flight *f;
     size_t len;
 
+    n = take_servers(d, servers, n, list);
     if (n == 0 || (q->flags & DNSMSG_RD) == 0) {
         d->stats.refused++;
         return refuse(q, DNSMSG_REFUSED, ret);
     }
-    len = dnscache_get(d->cache, servers[0], q, uv_now(d->loop), ret, most);
+    len = dnscache_get(d->cache, list[0], q, uv_now(d->loop), ret, most);
     if (len > 0) {
         d->stats.cached++;
         return len;
     }
-    if (d->n_flights >= FLIGHT_MAX || client->flight >= CLIENT_FLIGHT) {
+    if (d->n_flights >= FLIGHT_MAX ||
+        uv_dns_client(d, ntohl(to->peer.sin_addr.s_addr))->flight >= CLIENT_FLIGHT) {
         d->stats.refused++;
         return refuse(q, DNSMSG_SERVFAIL, ret);
     }
-    f = xcalloc(1, sizeof(*f));
-    f->dns = d;
-    f->to = *to;
-    f->asked_id = q->id;
-    f->q = *q;
-    f->n_servers = n < RESOLVCONF_SERVERS_MAX ? n : RESOLVCONF_SERVERS_MAX;
-    memcpy(f->servers, servers, f->n_servers * sizeof(*servers));
-    f->since_ms = uv_now(d->loop);
-    *d->flights_end = f;
-    d->flights_end = &f->next;
-    d->n_flights++;
-    client->flight++;
+    f = launch(d, to, q);
+    memcpy(f->servers, list, sizeof(list));
+    f->n_servers = n;
+    f->first = pick_first(f);
     d->stats.forwarded++;
+    uv_dns_wake(d);
     attempt(f);
     return 0;
 }
 
+static struct flight *find_due(const struct uv_dns *d, uint64_t now_ms)
+{
+    struct flight *f = d->flights;
+
+    while (f != NULL && now_ms < f->since_ms + GIVE_UP_MS && now_ms < f->try_ms + TRY_MS) {
+        f = f->next;
+    }
+    return f;
+}
+
+/* From the beginning each time: the end of one may be the end of others. */
 void uv_dns_forward_tick(struct uv_dns *d, uint64_t now_ms)
 {
-    for (struct flight *f = d->flights, *next; f != NULL; f = next) {
-        next = f->next;
+    struct flight *f;
+
+    while ((f = find_due(d, now_ms)) != NULL) {
+        note_silent(d, server_of(f));
         if (now_ms >= f->since_ms + GIVE_UP_MS) {
-            fail(f, DNSMSG_SERVFAIL);
-        } else if (now_ms >= f->try_ms + TRY_MS) {
-            if (f->try_ms != 0) {
-                note_silent(f, pick(f));
-            }
+            fail(f);
+        } else {
             again(f, f->tcp);
         }
     }

@@ -73,6 +73,8 @@ static inline struct client *uv_dns_client(struct uv_dns *d, uint32_t address)
 }
 
 void uv_dns_let_go(struct uv_dns *d);
+/* Something waits: the timer runs until nothing does. */
+void uv_dns_wake(struct uv_dns *d);
 
 /* One message, whole. What is known is written to `ret` (of `size` bytes) and its length returned;
  * 0: nothing to say now. */

@@ -13,7 +13,8 @@
 
 #define IDLE_MS    10000u
 #define BACKLOG    64
-#define UNREAD_MAX (256u << 10) /* answers that it does not take */
+#define UNREAD_MAX (256u << 10) /* answers that it does not take: here, */
+#define SEND_SPACE (64 << 10)   /* and in the kernel, which would keep megabytes */
 
 struct conn {
     struct conn *next;
@@ -141,7 +142,7 @@ static bool may_connect(struct uv_dns *d, struct conn *c)
     int len = sizeof(c->peer);
 
     return uv_tcp_getpeername(&c->tcp, (struct sockaddr *)&c->peer, &len) == 0 &&
-           d->n_conns <= CONNS_MAX &&
+           d->n_conns < CONNS_MAX &&
            uv_dns_client(d, ntohl(c->peer.sin_addr.s_addr))->conns < CLIENT_CONNS;
 }
 
@@ -149,6 +150,7 @@ static void on_connection(uv_stream_t *listener, int status)
 {
     struct uv_dns *d = container_of((uv_tcp_t *)listener, struct uv_dns, tcp);
     struct conn *c;
+    int space = SEND_SPACE;
     bool good;
 
     if (status < 0 || d->closing) {
@@ -169,6 +171,8 @@ static void on_connection(uv_stream_t *listener, int status)
         end(c);
         return;
     }
+    uv_dns_wake(d);
+    (void)uv_send_buffer_size((uv_handle_t *)&c->tcp, &space);
     (void)uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
 }
 

@@ -1398,6 +1398,26 @@ START_TEST(questions_are_answered)
 }
 END_TEST
 
+START_TEST(links_are_told_by_their_containers_names)
+{
+    struct id128 id = {.lo = 0xa};
+    auto_free char *self = NULL, *script = NULL;
+    uint64_t stream = 0;
+
+    join_and_run(1);
+    script = xasprintf("test $1 = net-stats && for i in %llu 123456; do"
+                       " printf 'incarnation\\0%%s\\0in_bytes\\0%%s\\0\\0' $i 5; done",
+                       (unsigned long long)agent->ledger.placements[0].incarnation);
+    self = pretend_self(script);
+    ck_assert_int_eq(open_ask(id, "net.stats", 4096, &stream), 0);
+    UNTIL(ctl.log_ends == 1);
+    ck_assert_str_eq(ctl.log_error, "");
+    ck_assert_uint_eq(ctl.lines, 1);         /* whose name is not known is not told */
+    ck_assert_str_eq(ctl.line, "container"); /* the first key; what follows its NUL is not kept */
+    UNTIL(agent->n_asks == 0);
+}
+END_TEST
+
 START_TEST(questions_that_fail_say_so)
 {
     struct id128 id = {.lo = 0xa};
@@ -1499,6 +1519,7 @@ int main(void)
     tcase_add_test(real, logs_flow_with_credit);
     tcase_add_test(real, logs_follow);
     tcase_add_test(real, questions_are_answered);
+    tcase_add_test(real, links_are_told_by_their_containers_names);
     tcase_add_test(real, questions_that_fail_say_so);
     tcase_add_test(real, volumes_are_forgotten);
     suite_add_tcase(s, real);

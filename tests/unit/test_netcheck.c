@@ -93,6 +93,9 @@ static const struct netcheck_case {
      NULL, "egress", "may not leave the cluster: internal", "x-wherry.egress"},
     {SELF ";fact=egress allowed=1 why=;fact=way address=192.0.2.80 route=world dev=eth0 mtu=1500",
      NULL, "", "", ""},
+    {SELF
+     ";fact=name state=world addresses=;fact=dns state=silent addresses=;fact=egress allowed=1",
+     NULL, "name", "the host's resolvers do not answer", "wherry doctor a"},
     /* ways */
     {SELF NAME END1 ";fact=way address=10.128.4.1 route=unreachable dev= mtu=0", TO, "route",
      "a has no route to 10.128.4.1", "on a: systemctl restart"},

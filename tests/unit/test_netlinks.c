@@ -5,23 +5,17 @@
 
 #include <check.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
-#include <spawn.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/net/rtnl.h"
-#include "common/cleanup.h"
+#include "netrig.h"
 
 #define BLOCK 0x0a800400u /* 10.128.4.0 */
 #define EXTRA 0x0a050009u /* 10.5.0.9 */
 #define CELLS 3
-
-extern char **environ;
 
 static struct {
     int cell[CELLS];
@@ -31,53 +25,11 @@ static struct {
 
 /* ---- the machine ---- */
 
-/* Runs a line of shell in the host's namespace; returns its exit status. */
-static int shell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-static int shell(const char *fmt, ...)
-{
-    char line[768];
-    char *args[] = {(char *)"/bin/sh", (char *)"-c", line, NULL};
-    va_list ap;
-    pid_t pid;
-    int status = 0;
-
-    va_start(ap, fmt);
-    (void)vsnprintf(line, sizeof(line), fmt, ap);
-    va_end(ap);
-    ck_assert_int_eq(posix_spawn(&pid, "/bin/sh", NULL, NULL, args, environ), 0);
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
-}
-
-/* The same in a container. */
+/* Runs a line of shell in a container; returns its exit status. */
 static int inside(unsigned cell, const char *line)
 {
-    return shell("nsenter --net=/proc/%d/fd/%d sh -ec '%s'", (int)getpid(), t.cell[cell], line);
-}
-
-static void must(int status)
-{
-    ck_assert_int_eq(status, 0);
-}
-
-static int own_netns(void)
-{
-    int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-
-    ck_assert_int_ge(fd, 0);
-    return fd;
-}
-
-static int new_netns(void)
-{
-    auto_close int home = own_netns();
-    int made;
-
-    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
-    made = own_netns();
-    ck_assert_int_eq(setns(home, CLONE_NEWNET), 0);
-    return made;
+    return netrig_shell("nsenter --net=/proc/%d/fd/%d sh -ec '%s'", (int)getpid(), t.cell[cell],
+                        line);
 }
 
 static void open_links(void)
@@ -96,11 +48,12 @@ static void setup(void)
     struct err e = {0};
 
     ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
-    must(shell("ip link set lo up; ip link add up0 type veth peer name up1 &&"
-               "ip addr add 198.51.100.1/24 dev up0 && ip link set up0 up && ip link set up1 up &&"
-               "ip route add default via 198.51.100.2 && sysctl -qw net.ipv4.ip_forward=1"));
+    netrig_must(netrig_shell(
+        "ip link set lo up; ip link add up0 type veth peer name up1 &&"
+        "ip addr add 198.51.100.1/24 dev up0 && ip link set up0 up && ip link set up1 up &&"
+        "ip route add default via 198.51.100.2 && sysctl -qw net.ipv4.ip_forward=1"));
     for (unsigned i = 0; i < CELLS; i++) {
-        t.cell[i] = new_netns();
+        t.cell[i] = netrig_new_netns();
     }
     t.rtnl = rtnl_open(&e);
     ck_assert_msg(t.rtnl >= 0, "%s", e.text);
@@ -113,8 +66,8 @@ static void teardown(void)
     ck_assert_int_eq(netlinks_remove(t.links, t.rtnl, NULL), 0);
     netlinks_destroy(t.links);
     (void)close(t.rtnl);
-    ck_assert_int_eq(shell("ip -o link | grep -q ': w'"), 1);
-    ck_assert_int_eq(shell("ip route show proto 87 | grep -q ."), 1);
+    ck_assert_int_eq(netrig_shell("ip -o link | grep -q ': w'"), 1);
+    ck_assert_int_eq(netrig_shell("ip route show proto 87 | grep -q ."), 1);
 }
 
 static struct net_id id_of(unsigned cell)
@@ -154,9 +107,9 @@ START_TEST(a_mac_address_is_as_asked_for)
     struct err e = {0};
 
     must_attach(0, &link);
-    must(inside(0, "ip link show eth0 | grep -q 02:42:ac:11:00:07"));
-    must(shell("ip neigh show 10.128.4.1 | grep -q '02:42:ac:11:00:07 PERMANENT'"));
-    must(shell("busybox ping -qc1 -W5 10.128.4.1 >/dev/null"));
+    netrig_must(inside(0, "ip link show eth0 | grep -q 02:42:ac:11:00:07"));
+    netrig_must(netrig_shell("ip neigh show 10.128.4.1 | grep -q '02:42:ac:11:00:07 PERMANENT'"));
+    netrig_must(netrig_shell("busybox ping -qc1 -W5 10.128.4.1 >/dev/null"));
     ck_assert_int_lt(attach(1, &bad, &e), 0); /* a group's address is nobody's */
     ck_assert_ptr_nonnull(strstr(e.text, "make the link"));
 }
@@ -167,14 +120,15 @@ START_TEST(a_second_address_is_the_containers_too)
     struct net_link link = {.extra = EXTRA, .mtu = 1400};
 
     must_attach(0, &link);
-    must(inside(0, "ip -o -4 addr show dev eth0 | grep -q \"inet 10.5.0.9/32\""));
-    must(inside(0, "ip link show eth0 | grep -q \"mtu 1400\""));
-    must(inside(0, "ip route get 198.51.100.1 | grep -q \"src 10.128.4.1\""));
-    must(shell("ip route show 10.5.0.9 | grep -q ' dev wh' &&"
-               "ip neigh show 10.5.0.9 | grep -q PERMANENT"));
-    must(shell("busybox ping -qc1 -W5 10.5.0.9 >/dev/null && busybox ping -qc1 -W5 10.128.4.1 >/dev/null"));
+    netrig_must(inside(0, "ip -o -4 addr show dev eth0 | grep -q \"inet 10.5.0.9/32\""));
+    netrig_must(inside(0, "ip link show eth0 | grep -q \"mtu 1400\""));
+    netrig_must(inside(0, "ip route get 198.51.100.1 | grep -q \"src 10.128.4.1\""));
+    netrig_must(netrig_shell("ip route show 10.5.0.9 | grep -q ' dev wh' &&"
+                             "ip neigh show 10.5.0.9 | grep -q PERMANENT"));
+    netrig_must(netrig_shell("busybox ping -qc1 -W5 10.5.0.9 >/dev/null && busybox ping -qc1 -W5 "
+                             "10.128.4.1 >/dev/null"));
     must_detach(0, link.address);
-    ck_assert_int_eq(shell("ip route show 10.5.0.9 | grep -q ."), 1);
+    ck_assert_int_eq(netrig_shell("ip route show 10.5.0.9 | grep -q ."), 1);
 }
 END_TEST
 
@@ -214,7 +168,7 @@ START_TEST(a_second_address_is_adopted)
     netlinks_destroy(t.links);
     open_links();
     ck_assert_int_eq(netlinks_adopt(t.links, t.rtnl, &found, 1, &e), 0);
-    must(shell("busybox ping -qc1 -W5 10.5.0.9 >/dev/null"));
+    netrig_must(netrig_shell("busybox ping -qc1 -W5 10.5.0.9 >/dev/null"));
     refused(EXTRA, "another container");
     must_detach(0, link.address);
     must_attach(1, &link);

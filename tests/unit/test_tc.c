@@ -4,15 +4,11 @@
  * tests run beside. */
 #include "agent/net/tc.h"
 
-#include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
-#include <spawn.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,17 +20,15 @@
 
 #include "agent/net/netconfig.h"
 #include "agent/net/netlinks.h"
-#include "agent/net/netns.h"
 #include "agent/net/rtnl.h"
 #include "common/cleanup.h"
+#include "netrig.h"
 
 #define BLOCK     0x0a800400u /* 10.128.4.0 */
 #define MBIT      1000000ull
 #define WARM_MS   300
 #define MEASURE_S 2.0
 #define PORT      5001
-
-extern char **environ;
 
 static struct {
     int host;
@@ -45,28 +39,6 @@ static struct {
 } t;
 
 static const struct net_id id = {.incarnation = 7, .run = 1};
-
-/* ---- the machine ---- */
-
-/* Runs a line of shell in the host's namespace; returns its exit status. */
-static int shell(const char *line)
-{
-    char *args[] = {(char *)"/bin/sh", (char *)"-c", (char *)(uintptr_t)line, NULL};
-    pid_t pid;
-    int status = 0;
-
-    ck_assert_int_eq(posix_spawn(&pid, "/bin/sh", NULL, NULL, args, environ), 0);
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
-}
-
-static int own_netns(void)
-{
-    int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-
-    ck_assert_int_ge(fd, 0);
-    return fd;
-}
 
 static void open_links(void)
 {
@@ -84,10 +56,10 @@ static void setup(void)
     struct err e = {0};
 
     ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
-    t.cell = own_netns();
+    t.cell = netrig_own_netns();
     ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
-    t.host = own_netns();
-    ck_assert_int_eq(shell("ip link set lo up; ip addr add 198.51.100.1/32 dev lo"), 0);
+    t.host = netrig_own_netns();
+    ck_assert_int_eq(netrig_shell("ip link set lo up; ip addr add 198.51.100.1/32 dev lo"), 0);
     t.rtnl = rtnl_open(&e);
     ck_assert_msg(t.rtnl >= 0, "%s", e.text);
     open_links();
@@ -101,7 +73,7 @@ static void teardown(void)
     (void)close(t.rtnl);
     (void)close(t.host);
     (void)close(t.cell);
-    ck_assert_int_eq(shell("ip -o link | grep -q ': w'"), 1);
+    ck_assert_int_eq(netrig_shell("ip -o link | grep -q ': w'"), 1);
 }
 
 static int try_attach(uint64_t bits_in, uint64_t bits_out, struct err *e)
@@ -147,19 +119,6 @@ static double now_s(void)
 
     (void)clock_gettime(CLOCK_MONOTONIC, &ts);
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static int make_socket(int ns)
-{
-    struct timeval tv = {.tv_sec = 20};
-    int one = 1;
-    int fd = netns_socket(ns, AF_INET, SOCK_STREAM, 0, NULL);
-
-    ck_assert_int_ge(fd, 0);
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    return fd;
 }
 
 static pid_t send_for_ever(int fd)
@@ -211,10 +170,9 @@ static double receive(int fd)
 
 static double transfer(int from, int to, uint32_t address)
 {
-    struct sockaddr_in name = {
-        .sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr.s_addr = htonl(address)};
-    auto_close int server = make_socket(to);
-    auto_close int client = make_socket(from);
+    struct sockaddr_in name = netrig_name_of(address, PORT);
+    auto_close int server = netrig_make_socket(to, SOCK_STREAM, NETRIG_WAIT_MS);
+    auto_close int client = netrig_make_socket(from, SOCK_STREAM, NETRIG_WAIT_MS);
     auto_close int accepted = -1;
     double rate;
     pid_t pid;
@@ -270,11 +228,11 @@ START_TEST(one_direction_alone_is_limited)
     attach(0, 10 * MBIT);
     ck_assert(rate_in() > 40e6);
     about("out of it", rate_out(), 10 * MBIT);
-    ck_assert_int_eq(shell("ip -o link show type ifb | grep -c ' wi' | grep -qx 1"), 0);
+    ck_assert_int_eq(netrig_shell("ip -o link show type ifb | grep -c ' wi' | grep -qx 1"), 0);
     ck_assert_int_eq(netlinks_detach(t.links, t.rtnl, id, t.link.address, NULL), 0);
-    ck_assert_int_eq(shell("ip -o link show type ifb | grep -q ' wi'"), 1);
+    ck_assert_int_eq(netrig_shell("ip -o link show type ifb | grep -q ' wi'"), 1);
     attach(10 * MBIT, 0);
-    ck_assert_int_eq(shell("ip -o link show type ifb | grep -q ' wi'"), 1);
+    ck_assert_int_eq(netrig_shell("ip -o link show type ifb | grep -q ' wi'"), 1);
     ck_assert(rate_out() > 40e6);
 }
 END_TEST
@@ -299,8 +257,8 @@ START_TEST(a_limit_outlives_the_agent)
     adopt(1);
     about("out of it", rate_out(), 10 * MBIT);
     /* somebody has removed the mirror: nothing passes, and the next agent puts it back */
-    ck_assert_int_eq(shell("for l in $(ip -br link show type ifb | grep -o '^wi[^ ]*'); do"
-                           " ip link del $l; done"),
+    ck_assert_int_eq(netrig_shell("for l in $(ip -br link show type ifb | grep -o '^wi[^ ]*'); do"
+                                  " ip link del $l; done"),
                      0);
     adopt(1);
     about("out of it", rate_out(), 10 * MBIT);
@@ -312,14 +270,14 @@ START_TEST(what_a_dead_agent_left_is_removed)
 {
     attach(20 * MBIT, 10 * MBIT);
     adopt(0);
-    ck_assert_int_eq(shell("ip -o link | grep -q ': w'"), 1);
+    ck_assert_int_eq(netrig_shell("ip -o link | grep -q ': w'"), 1);
     attach(20 * MBIT, 10 * MBIT);
     /* it died between the two */
-    ck_assert_int_eq(shell("for l in $(ip -br link show type veth | grep -o '^wh[^@]*'); do"
-                           " ip link del $l; done"),
+    ck_assert_int_eq(netrig_shell("for l in $(ip -br link show type veth | grep -o '^wh[^@]*'); do"
+                                  " ip link del $l; done"),
                      0);
     adopt(0);
-    ck_assert_int_eq(shell("ip -o link | grep -q ': w'"), 1);
+    ck_assert_int_eq(netrig_shell("ip -o link | grep -q ': w'"), 1);
 }
 END_TEST
 
@@ -333,10 +291,10 @@ START_TEST(what_cannot_be_limited_is_not_attached)
     netconfig_link_name("tc", id, name);
     netconfig_mirror_of_link(name, mirror);
     (void)snprintf(line, sizeof(line), "ip link add %s type veth peer name other", mirror);
-    ck_assert_int_eq(shell(line), 0);
+    ck_assert_int_eq(netrig_shell("%s", line), 0);
     ck_assert_int_eq(try_attach(0, MBIT, &e), -EEXIST);
     ck_assert_msg(strstr(e.text, "network: bandwidth: there is a link wi") != NULL, "%s", e.text);
-    ck_assert_int_eq(shell("ip -o link | grep -q ': w'"), 1);
+    ck_assert_int_eq(netrig_shell("ip -o link | grep -q ': w'"), 1);
     ck_assert_int_lt(
         tc_limit(t.rtnl,
                  &(struct tc_limit){
