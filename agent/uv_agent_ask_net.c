@@ -7,6 +7,7 @@
 
 #include "agent/netfacts.h"
 #include "agent/uv_agent_ask_priv.h"
+#include "agent/uv_agent_net_priv.h"
 #include "common/cleanup.h"
 
 #define ADDRESS_TEXT 16
@@ -80,12 +81,37 @@ static void put_egress(struct ask_question *q, const struct order *order, bool i
     askrow_end(q->rows);
 }
 
+/* Who a node is, is the controller's to know. */
 static const char *no_node(void *arg, uint32_t address, int *ret_answers)
 {
     (void)arg;
     (void)address;
     *ret_answers = -1;
     return "";
+}
+
+/* "10.128.0.0/9"; it has been checked when it was told. */
+static void read_range(const char *text, uint32_t *ret_net, unsigned *ret_prefix)
+{
+    auto_free char *net = xstrndup(text, strcspn(text, "/"));
+    const char *slash = strchr(text, '/');
+    struct in_addr in = {0};
+
+    (void)inet_pton(AF_INET, net, &in);
+    *ret_net = ntohl(in.s_addr);
+    *ret_prefix = slash != NULL ? (unsigned)strtoul(slash + 1, NULL, 10) : 32;
+}
+
+static void world_of(const struct uv_agent *a, struct netfacts_world *ret)
+{
+    const struct net_up *up = a->net != NULL ? a->net->up : NULL;
+
+    *ret = (struct netfacts_world){.node_of = no_node};
+    if (up != NULL) {
+        ret->table = a->net->table;
+        ret->names = up->names;
+        read_range(a->ledger.cluster_range, &ret->range, &ret->range_prefix);
+    }
 }
 
 /* Names are looked up for whoever is on these networks. Returns whether all are internal. */
@@ -158,7 +184,7 @@ void uv_agent_ask_net_from(struct ask_question *q)
 {
     const char *to = askrow_text(q->what->args, q->what->len, "to");
     const char *networks[SVC_NETWORKS_MAX];
-    struct netfacts_world w = {.node_of = no_node};
+    struct netfacts_world w;
     struct netfacts_targets targets;
     struct meant m = find(q);
     struct dns_asker asker;
@@ -169,6 +195,7 @@ void uv_agent_ask_net_from(struct ask_question *q)
     if (!is_running(&m)) {
         return;
     }
+    world_of(q->agent, &w);
     internal = asker_of(&m, networks, &asker);
     netfacts_gather(&w, &asker, to, &targets, q->rows);
     if (w.names == NULL) {
@@ -178,7 +205,7 @@ void uv_agent_ask_net_from(struct ask_question *q)
         put_egress(q, m.unit->order, internal);
     }
     start(q, &m, "from");
-    uv_agent_ask_option(q, "--question", w.names != NULL ? to : NULL);
+    uv_agent_ask_option(q, "--question", targets.ask ? to : NULL);
     for (unsigned i = 0; i < targets.n; i++) {
         add_target(q, targets.list[i]);
     }
