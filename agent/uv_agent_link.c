@@ -238,6 +238,7 @@ static void routes(struct uv_agent_link *l, const struct link_message *m)
         (void)snprintf(to->name, sizeof(to->name), "%s", r->routes[i].name);
         (void)snprintf(to->underlay, sizeof(to->underlay), "%s", r->routes[i].underlay);
         (void)snprintf(to->block, sizeof(to->block), "%s", r->routes[i].block);
+        memcpy(to->key, r->routes[i].wireguard_key, sizeof(to->key));
     }
     uv_agent_net_routes(l->agent, list, r->n);
 }

@@ -2,6 +2,7 @@
 /* The agent's next frame: whatever is due first, made from the present state of the core. Reports
  * go at once after a quiet time, else one frame per 50 ms; what changed meanwhile is one entry of
  * a list, however often it changed. */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +92,8 @@ static void facts_of(const struct uv_agent *a, struct facts *f)
         .volumes_bytes_free = volumes_bytes_free(&a->volumes),
         .bandwidth_bits = a->options.bandwidth_bits,
     };
+    static_assert(LINK_KEY == UV_AGENT_KEY, "one kind of key");
+    uv_agent_net_key(a, f->facts.wireguard_key);
     labels(a, f);
     images(a, f);
 }

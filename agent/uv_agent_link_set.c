@@ -228,6 +228,7 @@ void uv_agent_link_welcome(struct uv_agent_link *l, const struct link_welcome *w
         return;
     }
     l->state = LINK_STATE_READY;
+    uv_agent_net_encrypt(a, w->encrypt);
     news = record_cluster(a, hex);
     network = record_network(a, w);
     news = record_position(a, w->position) || news || network;

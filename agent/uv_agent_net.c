@@ -183,6 +183,9 @@ static void bring_up(struct uv_agent_net *n)
     (void)snprintf(n->block, sizeof(n->block), "%s", ledger->node_block);
     log_info("network: this node's block is %s of %s", n->block, n->range);
     adopt(n);
+    if (n->encrypt_told) {
+        uv_agent_net_encrypt_apply(n);
+    }
     apply_routes(n);
     wake(n->agent);
 }
@@ -336,7 +339,10 @@ const char *uv_agent_net_degraded(const struct uv_agent *a)
     if (n == NULL) {
         return "";
     }
-    return n->up == NULL && n->tried_ms > 0 ? n->why.text : n->dns_why;
+    if (n->up == NULL && n->tried_ms > 0) {
+        return n->why.text;
+    }
+    return n->encrypt_why[0] != '\0' ? n->encrypt_why : n->dns_why;
 }
 
 void uv_agent_net_routes(struct uv_agent *a, const struct uv_agent_route *routes, unsigned n)
@@ -363,6 +369,7 @@ void uv_agent_net_routes(struct uv_agent *a, const struct uv_agent_route *routes
             log_info("no route to node %s: its address is not known", routes[i].name);
             continue;
         }
+        memcpy(r->key, routes[i].key, sizeof(r->key));
         net->n_routes++;
     }
     if (net->up != NULL) {

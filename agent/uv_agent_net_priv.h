@@ -6,7 +6,7 @@
  * uv_agent_net_up.c (what there is while it is up: plan, names, elements in the kernel),
  * uv_agent_net_local.c (this node's containers, as the plan and the names have them),
  * uv_agent_net_dns.c (the name server), uv_agent_net_table.c (the service table),
- * uv_agent_net_keep.c (its file). */
+ * uv_agent_net_keep.c (its file), uv_agent_net_encrypt.c (WireGuard). */
 
 #include "agent/dns/uv_dns.h"
 #include "agent/net/net.h"
@@ -75,6 +75,10 @@ struct uv_agent_net {
     struct net_route *routes;   /* NULL: the controller has not told them */
     unsigned n_routes;
     uint32_t underlay; /* this node's address among them; 0: not known */
+    bool encrypt_told; /* the controller has said whether to */
+    bool encrypt;
+    uint8_t key[NET_KEY];           /* this node's public one; zero: none */
+    char encrypt_why[ERR_TEXT_MAX]; /* why it cannot; "": it can, or need not */
     struct svctable *table;
     struct net_told told;
     struct net_keep *keep;
@@ -99,6 +103,11 @@ void uv_agent_net_up_apply(struct net_up *up, struct netplan_diff *diff);
 /* An entry of the table has been put (NULL: removed). */
 void uv_agent_net_up_service(struct net_up *up, const char *stack, const char *service,
                              const struct svc_entry *entry, struct netplan_diff *diff);
+
+/* ---- uv_agent_net_encrypt.c ---- */
+
+/* While it is up, as told last. */
+void uv_agent_net_encrypt_apply(struct uv_agent_net *n);
 
 /* ---- uv_agent_net_local.c ---- */
 

@@ -217,11 +217,14 @@ void uv_agent_net_state(struct uv_agent *a, uint64_t incarnation);
 const char *uv_agent_net_degraded(const struct uv_agent *a);
 void uv_agent_net_close(struct uv_agent *a);
 
+#define UV_AGENT_KEY 32 /* bytes of a WireGuard key */
+
 struct uv_agent_route {
     char node_id[ID128_HEX + 1];
     char name[NAME_MAX_LEN + 1];
-    char underlay[64]; /* address of the other host */
-    char block[64];    /* "10.128.4.0/22": what lives there */
+    char underlay[64];         /* address of the other host */
+    char block[64];            /* "10.128.4.0/22": what lives there */
+    uint8_t key[UV_AGENT_KEY]; /* zero: it has shown none */
 };
 /* The ledger's cluster_range and node_block have been told for the first time, or have changed. */
 void uv_agent_net_configure(struct uv_agent *a);
@@ -235,6 +238,11 @@ bool uv_agent_net_services(struct uv_agent *a, const struct link_services *s);
 /* A table that was being told as a whole will not be told to its end. */
 void uv_agent_net_services_drop(struct uv_agent *a);
 struct id128 uv_agent_net_services_sum(const struct uv_agent *a);
+
+/* Whether nothing may go from node to node but encrypted. */
+void uv_agent_net_encrypt(struct uv_agent *a, bool on);
+/* This node's public key; zero: none. */
+void uv_agent_net_key(const struct uv_agent *a, uint8_t ret[UV_AGENT_KEY]);
 
 /* ---- uv_agent_link.c ---- */
 /* After everything was found: dials options.controller from now on. -EINVAL: it is no address. */

@@ -82,6 +82,8 @@ struct link_image {
     const char *digest; /* "sha256:<hex>" */
 };
 
+#define LINK_KEY 32 /* bytes of a WireGuard key */
+
 struct link_facts {
     const char *name; /* valid */
     const char *os;
@@ -95,7 +97,8 @@ struct link_facts {
     uint64_t memory_bytes;
     uint64_t pids;
     uint64_t volumes_bytes_free;
-    uint64_t bandwidth_bits; /* a second, in either direction; 0: not declared */
+    uint64_t bandwidth_bits;         /* a second, in either direction; 0: not declared */
+    uint8_t wireguard_key[LINK_KEY]; /* public; zero: none */
     const struct link_pair *labels;
     unsigned n_labels;
     const struct link_image *images;
@@ -129,6 +132,7 @@ struct link_welcome {
     const char *cluster_range;
     const char *node_block;
     bool report_all;
+    bool encrypt; /* nothing goes from node to node but by WireGuard */
 };
 
 /* As in link.proto. A number that this version does not know is LINK_REFUSE_UNSPECIFIED. */
@@ -197,6 +201,7 @@ struct link_route {
     const char *name;
     const char *underlay;
     const char *block;
+    uint8_t wireguard_key[LINK_KEY]; /* zero: none */
 };
 
 struct link_routes {

@@ -88,6 +88,18 @@ static int images_in(const Wherry__Link__NodeFacts *f, struct link_message *m,
     return 0;
 }
 
+static int key_in(ProtobufCBinaryData key, uint8_t ret[LINK_KEY], struct err *e)
+{
+    if (key.len != 0 && key.len != LINK_KEY) {
+        return bad(e, "a WireGuard key has 32 bytes");
+    }
+    memset(ret, 0, LINK_KEY);
+    if (key.len > 0) {
+        memcpy(ret, key.data, LINK_KEY);
+    }
+    return 0;
+}
+
 static int facts_in(const Wherry__Link__NodeFacts *f, struct link_message *m, struct link_facts *to,
                     struct err *e)
 {
@@ -111,7 +123,8 @@ static int facts_in(const Wherry__Link__NodeFacts *f, struct link_message *m, st
         .volumes_bytes_free = f->volumes_bytes_free,
         .bandwidth_bits = f->bandwidth_bits,
     };
-    rc = labels_in(f, m, to, e);
+    rc = key_in(f->wireguard_key, to->wireguard_key, e);
+    rc = rc == 0 ? labels_in(f, m, to, e) : rc;
     return rc < 0 ? rc : images_in(f, m, to, e);
 }
 
@@ -156,6 +169,7 @@ static int welcome_in(const Wherry__Link__Welcome *w, struct link_message *m, st
         .cluster_range = w->cluster_range,
         .node_block = w->node_block,
         .report_all = w->report_all,
+        .encrypt = w->encrypt,
     };
     if (!period_fits(w->heartbeat_ms, w->timeout_ms)) {
         return bad(e, "the heartbeat's period or timeout cannot be");
@@ -268,6 +282,7 @@ static int routes_in(const Wherry__Link__Routes *r, struct link_message *m, stru
     for (size_t i = 0; i < r->n_routes; i++) {
         int rc = id_in(r->routes[i]->node_id, /* empty: */ false, &to[i].node_id, e);
 
+        rc = rc == 0 ? key_in(r->routes[i]->wireguard_key, to[i].wireguard_key, e) : rc;
         if (rc < 0) {
             return rc;
         }

@@ -63,6 +63,16 @@ void codec_link_put(codec_link_envelope *env, enum link_kind kind, struct buf *o
     assert(out->len - before <= codec_link_rows[kind].cap);
 }
 
+/* Zero is none, and not sent. */
+static ProtobufCBinaryData key_out(const uint8_t key[LINK_KEY])
+{
+    static const uint8_t none[LINK_KEY];
+
+    return memcmp(key, none, LINK_KEY) == 0
+               ? (ProtobufCBinaryData){0}
+               : (ProtobufCBinaryData){.len = LINK_KEY, .data = (uint8_t *)(uintptr_t)key};
+}
+
 /* ---- greeting ---- */
 
 static void facts_out(const struct link_facts *f, Wherry__Link__NodeFacts *msg,
@@ -81,6 +91,7 @@ static void facts_out(const struct link_facts *f, Wherry__Link__NodeFacts *msg,
     msg->pids = f->pids;
     msg->volumes_bytes_free = f->volumes_bytes_free;
     msg->bandwidth_bits = f->bandwidth_bits;
+    msg->wireguard_key = key_out(f->wireguard_key);
     *labels = codec_link_list_of(f->n_labels, sizeof(Wherry__Spec__KeyValue));
     for (unsigned i = 0; i < f->n_labels; i++) {
         Wherry__Spec__KeyValue *kv = labels->pointers[i];
@@ -167,6 +178,7 @@ static void welcome(const struct link_welcome *w, codec_link_envelope *env, stru
     msg.cluster_range = codec_link_text(w->cluster_range);
     msg.node_block = codec_link_text(w->node_block);
     msg.report_all = w->report_all;
+    msg.encrypt = w->encrypt;
     env->welcome = &msg;
     codec_link_put(env, LINK_WELCOME, out);
 }
@@ -287,6 +299,7 @@ static void routes(const struct link_routes *r, codec_link_envelope *env, struct
         route->name = codec_link_text(r->routes[i].name);
         route->underlay = codec_link_text(r->routes[i].underlay);
         route->block = codec_link_text(r->routes[i].block);
+        route->wireguard_key = key_out(r->routes[i].wireguard_key);
     }
     msg.routes = (Wherry__Link__Route **)list.pointers;
     msg.n_routes = r->n;

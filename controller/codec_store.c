@@ -167,6 +167,7 @@ int codec_store_read_cluster(const void *bytes, size_t len, struct codec_store_c
     c.epoch = m->epoch;
     c.node_prefix = m->node_prefix;
     c.created_unix_ms = m->created_unix_ms;
+    c.encrypt = m->encrypt;
     *ret = c;
     return 0;
 }
@@ -182,6 +183,7 @@ void codec_store_write_cluster(const struct codec_store_cluster *c, struct buf *
     m.range = (char *)(uintptr_t)c->range;
     m.node_prefix = c->node_prefix;
     m.created_unix_ms = c->created_unix_ms;
+    m.encrypt = c->encrypt;
     doc_encode(&m.base, out);
 }
 

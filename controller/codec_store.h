@@ -29,6 +29,7 @@ struct codec_store_cluster {
     char range[32];
     unsigned node_prefix;
     uint64_t created_unix_ms;
+    bool encrypt; /* what goes from node to node */
 };
 
 struct codec_store_node {

@@ -24,11 +24,22 @@ static const char usage_text[] =
     "                        (default /run/wherry-controller/controller.sock)\n"
     "  --range NETWORK       first start: addresses of all containers (default 10.128.0.0/9)\n"
     "  --node-prefix BITS    first start: size of each node's block in it (default 22)\n"
+    "  --encrypt             nothing goes from node to node but by WireGuard, now and for good;\n"
+    "                        nodes whose kernel has none are not reached\n"
     "  --log-level LEVEL     error, warn, info (default) or debug\n"
     "  -h, --help            this text\n"
     "  --version             print the version\n";
 
-enum { OPT_STATE = 256, OPT_LISTEN, OPT_SOCKET, OPT_RANGE, OPT_PREFIX, OPT_LEVEL, OPT_VERSION };
+enum {
+    OPT_STATE = 256,
+    OPT_LISTEN,
+    OPT_SOCKET,
+    OPT_RANGE,
+    OPT_PREFIX,
+    OPT_ENCRYPT,
+    OPT_LEVEL,
+    OPT_VERSION
+};
 
 static const struct option rows[] = {
     {"state", required_argument, NULL, OPT_STATE},
@@ -36,6 +47,7 @@ static const struct option rows[] = {
     {"socket", required_argument, NULL, OPT_SOCKET},
     {"range", required_argument, NULL, OPT_RANGE},
     {"node-prefix", required_argument, NULL, OPT_PREFIX},
+    {"encrypt", no_argument, NULL, OPT_ENCRYPT},
     {"log-level", required_argument, NULL, OPT_LEVEL},
     {"version", no_argument, NULL, OPT_VERSION},
     {"help", no_argument, NULL, 'h'},
@@ -79,6 +91,9 @@ static int set(int option, struct uv_controller_config *config, enum log_level *
         return -1;
     case OPT_PREFIX:
         return set_prefix(config);
+    case OPT_ENCRYPT:
+        config->encrypt = true;
+        return -1;
     case OPT_LEVEL:
         return log_level_parse(optarg, level) == 0
                    ? -1

@@ -6,6 +6,7 @@
  * order and never before what it depends on is durable. When a commit fails, or its outcome is not
  * known, the fleet is dropped and loaded again under a higher epoch. */
 
+#include <stdbool.h>
 #include <uv.h>
 
 #include "common/err.h"
@@ -18,6 +19,7 @@ struct uv_controller_config {
     const char *socket;   /* for the API */
     const char *range;    /* NULL: as stored, else the default */
     unsigned node_prefix; /* 0: likewise */
+    bool encrypt;         /* from now on; false: as stored */
     /* The store cannot be read any more, in a way that waiting does not help. */
     void (*failed)(void *arg, const struct err *e);
     void *arg;

@@ -165,6 +165,7 @@ static struct id128 routes_hash(const struct fleet *f)
     for (unsigned i = 0; fleet_node_at(f, i, &v); i++) {
         if (v.has_facts && v.state != FLEET_NODE_STATE_LOST) {
             buf_append(&text, &v.id, sizeof(v.id));
+            buf_append(&text, v.facts.wireguard_key, sizeof(v.facts.wireguard_key));
             buf_printf(&text, "%u %s %s\n", v.block, v.name, v.facts.underlay);
         }
     }

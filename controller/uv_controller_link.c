@@ -233,6 +233,7 @@ int uv_controller_link(struct uv_controller *c, struct err *e)
         .cluster_id = c->cluster.id,
         .cluster_range = c->cluster.range,
         .node_prefix = c->cluster.node_prefix,
+        .encrypt = c->cluster.encrypt,
         .events = &session_events,
         .fleet = fleet_now,
         .revision = revision_of,

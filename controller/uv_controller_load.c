@@ -78,6 +78,7 @@ int uv_controller_load_cluster(struct uv_controller *c, struct err *e)
         return rc < 0 ? rc : e->code;
     }
     rc = rc == 0 ? make_cluster(c, e) : same_range(c, e);
+    c->cluster.encrypt |= c->config.encrypt; /* is stored with the epoch that is raised now */
     return rc < 0 ? rc : iprange_parse(c->cluster.range, c->cluster.node_prefix, &c->range, e);
 }
 

@@ -65,6 +65,7 @@ struct uv_sessions_config {
     struct id128 cluster_id;
     const char *cluster_range;               /* "10.128.0.0/9": blocks of nodes are cut from it */
     unsigned node_prefix;                    /* 22 */
+    bool encrypt;                            /* what goes from node to node */
     const struct uv_sessions_events *events; /* borrowed while it lives */
     /* The fleet as it is now; NULL while there is none (before it is loaded): nothing is encoded,
      * and agents that greet are told to come again. */

@@ -56,6 +56,7 @@ static void facts_init(struct facts *to, const struct link_facts *from)
         .images = to->images,
         .n_images = from->n_images,
     };
+    memcpy(to->facts.wireguard_key, from->wireguard_key, sizeof(to->facts.wireguard_key));
 }
 
 static void facts_finish(struct facts *facts)

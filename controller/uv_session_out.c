@@ -45,6 +45,7 @@ static void welcome(struct session *se, const struct fleet *f)
         .cluster_range = se->owner->cluster_range,
         .node_block = block,
         .report_all = se->report_all,
+        .encrypt = se->owner->config.encrypt,
     };
     se->welcome_due = false;
     uv_session_write(se, &m);
@@ -87,6 +88,7 @@ static unsigned collect_routes(const struct session *se, const struct fleet *f,
                                         .name = node.name,
                                         .underlay = node.facts.underlay,
                                         .block = blocks[n]};
+        memcpy(routes[n].wireguard_key, node.facts.wireguard_key, sizeof(routes[n].wireguard_key));
         n++;
     }
     return n;

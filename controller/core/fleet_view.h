@@ -85,6 +85,7 @@ struct fleet_facts {
     const char *degraded; /* "", or why isolation is less than full */
     struct fleet_reserve total;
     uint64_t volumes_bytes_free;
+    uint8_t wireguard_key[32]; /* public; zero: none */
     const struct fleet_label *labels;
     unsigned n_labels;
     const struct fleet_image *images;

@@ -24,7 +24,8 @@ static const struct link_placement placements[] = {
     {UINT64_MAX, "shop", "db", 0, digest, false, ""},
 };
 static const uint64_t numbers[] = {1, UINT64_MAX, 300};
-static const struct link_route routes[] = {{{1, 2}, "host-a", "192.0.2.1", "10.128.0.0/22"}};
+static const struct link_route routes[] = {
+    {{1, 2}, "host-a", "192.0.2.1", "10.128.0.0/22", {9, 8, 7}}};
 static const struct link_observation observations[] = {
     {.incarnation = 9,
      .run = 2,
@@ -88,6 +89,7 @@ static struct link_facts facts(void)
                                .pids = 3,
                                .volumes_bytes_free = 4,
                                .bandwidth_bits = 5,
+                               .wireguard_key = {1, 2, 3},
                                .labels = labels,
                                .n_labels = 2,
                                .images = images,
@@ -109,7 +111,7 @@ static struct link_message sample(enum link_kind kind)
         break;
     case LINK_WELCOME:
         m.u.welcome =
-            (struct link_welcome){1, 2, {3, 4}, position, 1000, 4000, "range", "block", true};
+            (struct link_welcome){1, 2, {3, 4}, position, 1000, 4000, "range", "block", true, true};
         break;
     case LINK_REFUSE:
         m.u.refuse = (struct link_refuse){LINK_REFUSE_STALE, "older"};

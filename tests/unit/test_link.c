@@ -394,6 +394,18 @@ void uv_agent_net_configure(struct uv_agent *a)
     configured++;
 }
 
+void uv_agent_net_encrypt(struct uv_agent *a, bool on)
+{
+    (void)a;
+    ck_assert(!on);
+}
+
+void uv_agent_net_key(const struct uv_agent *a, uint8_t ret[UV_AGENT_KEY])
+{
+    (void)a;
+    memset(ret, 0, UV_AGENT_KEY);
+}
+
 void uv_agent_net_routes(struct uv_agent *a, const struct uv_agent_route *routes, unsigned n)
 {
     (void)a;
