@@ -305,8 +305,7 @@ int uv_dns_create(struct uv_loop_s *loop, const struct uv_dns_config *config, st
         d->clients[i].tokens = CLIENT_BURST * 1000ull;
         d->clients[i].since_ms = uv_now(loop);
     }
-    while (d->random == 0) {
-        (void)getrandom(&d->random, sizeof(d->random), 0);
+    while (getrandom(&d->random, sizeof(d->random), 0) != sizeof(d->random) || d->random == 0) {
     }
     rc = open_all(d, e);
     if (rc < 0) {
