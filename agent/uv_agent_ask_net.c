@@ -67,17 +67,38 @@ static void put_self(struct ask_question *q, const struct meant *m)
 
 /* ---- A's side ---- */
 
-/* Whether it has no way out of the cluster at all, or only to some networks. */
-static void put_egress(struct ask_question *q, const struct order *order, bool internal)
+/* Whether an exception of `x-wherry.egress` holds the address. */
+static bool is_excepted(const struct order *order, uint32_t address)
+{
+    unsigned prefix;
+    uint32_t net;
+
+    for (unsigned i = 0; order_egress_to(order, i, &net, &prefix); i++) {
+        if (prefix == 0 || (address ^ net) >> (32 - prefix) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* May it leave the cluster? Where that depends on an address that only the resolvers know, it is
+ * not said. */
+static void put_egress(struct ask_question *q, const struct order *order, bool internal,
+                       const struct netfacts_targets *targets)
 {
     bool restricted = order != NULL && order_egress_restricted(order);
+    unsigned prefix;
+    uint32_t net;
+    bool some = restricted && order_egress_to(order, 0, &net, &prefix);
+    bool refused = internal || (restricted && !some) ||
+                   (some && targets->n > 0 && !is_excepted(order, targets->list[0]));
 
     askrow_put(q->rows, "fact", "egress");
-    askrow_put(q->rows, "allowed", internal || restricted ? "0" : "1");
+    askrow_put(q->rows, "allowed", refused ? "0" : some && targets->n == 0 ? "" : "1");
     askrow_put(q->rows, "why",
-               internal     ? "all its networks are internal"
-               : restricted ? "its x-wherry.egress allows only some networks"
-                            : "");
+               internal ? "all its networks are internal"
+               : some   ? "its x-wherry.egress allows only some networks"
+                        : "its x-wherry.egress denies it");
     askrow_end(q->rows);
 }
 
@@ -202,7 +223,7 @@ void uv_agent_ask_net_from(struct ask_question *q)
         guess(q, &targets);
     }
     if (targets.world) {
-        put_egress(q, m.unit->order, internal);
+        put_egress(q, m.unit->order, internal, &targets);
     }
     start(q, &m, "from");
     uv_agent_ask_option(q, "--question", targets.ask ? to : NULL);

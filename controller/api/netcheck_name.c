@@ -219,6 +219,8 @@ void netcheck_name_egress(const struct netcheck_facts *f, struct netcheck_step *
         netcheck_say(s, NETCHECK_BROKEN, e.node, "%s may not leave the cluster: %s", f->what->from,
                      netcheck_word(&e, "why"));
         netcheck_mend(s, "x-wherry.egress of its service, or a network that is not internal");
+    } else if (netcheck_is(&e, "allowed", "")) {
+        netcheck_say(s, NETCHECK_SKIPPED, e.node, "%s", netcheck_word(&e, "why"));
     } else {
         netcheck_say(s, NETCHECK_OK, e.node, "%s may leave the cluster", f->what->from);
     }

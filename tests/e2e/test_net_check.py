@@ -148,10 +148,26 @@ def the_way_is_whole(c):
     states = {s["id"]: s["state"] for s in answer["steps"]}
     for hop in ("source", "name", "backend", "vip", "target", "network", "route", "rules", "mtu", "route_back", "listens", "connect"):
         assert states[hop] == "ok", (hop, answer)
+    # an outward name is out of reach here, and said to be none of the cluster's
+    broken(c, "www.example.org:80", "name", "no name of the cluster")
     for to in ("shop/db:8080", "shop/db.1:8080", "db.shop:8080", "1.db:8080", "tasks.db:8080", f"{address_of(c, 'shop/db.1')}:8080"):
         assert not check(c, to).get("broken"), (to, check(c, to))
     out = c.wherry("net", "check", "shop/web.1", "db:8080")
     assert out.stdout.splitlines()[-1] == "shop/web.1 reaches db", out
+
+
+def traffic_and_networks(c):
+    before = {t["container"]: t for t in c.json("net", "stats").get("containers", [])}
+    assert set(before) >= {"shop/web.1", "shop/db.1", "blog/other.1"}, before
+    assert not check(c, "db:8080").get("broken")
+    after = {t["container"]: t for t in c.json("net", "stats").get("containers", [])}
+    for name in ("shop/web.1", "shop/db.1"):
+        assert after[name]["in_packets"] > before[name].get("in_packets", 0), (name, before, after)
+        assert after[name]["address"] == address_of(c, name), after[name]
+    assert c.wherry("net", "ls").stdout.splitlines()[1].split()[0] == "blog_default"
+    assert f"at {address_of(c, 'shop/db.1')}" not in c.wherry("net", "inspect", "blog_default").stdout
+    shown = c.wherry("net", "inspect", "shop_default").stdout
+    assert "shop/db at 10.240." in shown and address_of(c, "shop/db.1") in shown, shown
 
 
 def wrong_words(c):
@@ -210,7 +226,7 @@ def main():
     bin_dir = os.path.abspath(sys.argv[1])
     images = tempfile.mkdtemp(prefix="wherry-images-", dir="/var/tmp")
     leaks, suite = Leaks(), Suite()
-    tests = [all_is_well, a_policy_of_others, a_route_of_others, the_way_is_whole, wrong_words, a_name_that_is_none, another_stack, nobody_is_ready,
+    tests = [all_is_well, a_policy_of_others, a_route_of_others, the_way_is_whole, traffic_and_networks, wrong_words, a_name_that_is_none, another_stack, nobody_is_ready,
              only_on_the_loopback, the_wrong_port, no_route, a_rule_of_others, forwarding_is_off, a_node_that_is_gone]
     try:
         with Cluster(bin_dir, hosts=("a", "b"), images=build_images(images, "web")) as c:
