@@ -51,6 +51,20 @@ static void on_reach(void *arg, uint32_t block, unsigned prefix, bool answers)
     uv_agent_net_up_apply(up, &diff);
 }
 
+/* Somebody has removed a container's link: it has no network until it is started again. */
+static void on_lost(void *arg, struct net_id id)
+{
+    struct net_up *up = arg;
+    struct node_of of = {.incarnation = id.incarnation, .run = id.run};
+    const struct attempt *at = uv_agent_attempt(up->agent, of);
+
+    if (at != NULL) {
+        log_warn("%s: its network link was removed by somebody", at->unit->name);
+        uv_agent_queue_failed(up->agent, NODE_CUT, of, false, false,
+                              "its network link was removed by somebody");
+    }
+}
+
 /* ---- at the start ---- */
 
 static void feed_locals(struct net_up *up, struct netplan_diff *diff)
@@ -111,6 +125,7 @@ int uv_agent_net_up_create(struct uv_agent_net *n, const struct net_config *conf
         destroy(up);
         return rc;
     }
+    net_on_lost(up->net, on_lost, up);
     if (uv_reach_create(n->agent->loop, on_reach, up, &up->reach, e) < 0) {
         log_warn("network: nodes that fall silent are not noticed: %s", e->text);
     }

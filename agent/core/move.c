@@ -430,7 +430,11 @@ static void stop(struct move_step *s)
 static void do_sick(struct move_step *s)
 {
     s->c->sick = true;
-    reason_set(s->c, "unhealthy: %s", s->event->u.probed.text);
+    if (s->event->type == NODE_CUT) {
+        reason_set(s->c, "%s", s->event->u.failed.reason);
+    } else {
+        reason_set(s->c, "unhealthy: %s", s->event->u.probed.text);
+    }
     stop(s);
 }
 
@@ -540,7 +544,7 @@ static void do_move(struct move_step *s, enum lifecycle_event event)
         return;
     case LIFECYCLE_MOVE_SIGNAL:
         ask_to_end(s);
-        break;
+        return;
     case LIFECYCLE_MOVE_STOP:
         stop(s);
         return;

@@ -247,6 +247,17 @@ static void on_probed(struct move_step *s)
     due_update(s->node, c);
 }
 
+/* In any other state a new start is under way, or none is wanted. */
+static void on_cut(struct move_step *s)
+{
+    const struct node_of *of = &s->event->u.failed.of;
+
+    s->c = find(s->node, of->incarnation);
+    if (s->c != NULL && s->c->run == of->run && s->c->state == LIFECYCLE_RUNNING) {
+        move_dispatch(s, LIFECYCLE_EVENT_UNHEALTHY);
+    }
+}
+
 static unsigned unclean_at(const struct node_container *c, uint32_t run)
 {
     unsigned i = 0;
@@ -340,6 +351,9 @@ static void on_event(struct move_step *s)
         return;
     case NODE_PROBED:
         on_probed(s);
+        return;
+    case NODE_CUT:
+        on_cut(s);
         return;
     case NODE_CLEANED:
         on_cleaned(s);

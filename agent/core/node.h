@@ -111,6 +111,7 @@ enum node_event_type {
     NODE_EXITED,         /* `exited` */
     NODE_SILENT,         /* `failed`: its shim does not answer */
     NODE_PROBED,         /* `probed` */
+    NODE_CUT,            /* `failed`: it is of no use until it is started again */
     NODE_CLEANED,        /* `of`: nothing is left of that run */
     NODE_CLEAN_FAILED,   /* `failed`: the remains of that run could not be removed yet */
     NODE_IMAGES,         /* images have changed */

@@ -344,9 +344,7 @@ def table_of(host):
 def link_removed(c):
     """A container's link that somebody removed: the container is started again, and answers."""
     victim = container(c, "shop", "direct", "a")
-    index = run("nsenter", "-t", victim["pid"], "-n", "--", "cat", "/sys/class/net/eth0/iflink", check=False).stdout.strip()
-    if not index:
-        index = run("nsenter", "-t", victim["pid"], "-n", "--", "ip", "-o", "link", "show", "eth0").stdout.split("@if")[1].split(":")[0]
+    index = run("nsenter", "-t", victim["pid"], "-n", "--", "ip", "-o", "link", "show", "eth0").stdout.split("@if")[1].split(":")[0]
     name = [l.split(": ")[1].split("@")[0] for l in c.hosts["a"].exec("ip", "-o", "link").stdout.splitlines() if l.split(":")[0] == index][0]
     c.hosts["a"].exec("ip", "link", "del", name)
     until("its replacement answers", lambda: any(p["service"] == "direct" and p["node"] == "a" and p["state"] == "running" and

@@ -12,7 +12,7 @@
  *         @MS looked [boot];  @MS prepared ID [probe=INTERVAL] [retries=N] [period=MS];
  *         @MS unprepared ID [wait] [final];  @MS started ID [pid=N];  @MS unstarted ID;
  *         @MS exited ID code=N|signal=N|oom|unknown;  @MS silent ID;  @MS probed ID ok|bad;
- *         @MS cleaned ID run=N;  @MS unclean ID run=N;  @MS images;  @MS tick */
+ *         @MS cut ID;  @MS cleaned ID run=N;  @MS unclean ID run=N;  @MS images;  @MS tick */
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -181,6 +181,9 @@ static int fill(const struct line *l, struct node_of of, struct node_event *e)
         e->u.probed.of = of;
         e->u.probed.ok = flag(l->rest, "ok");
         e->u.probed.text = "connection refused";
+    } else if (strcmp(v, "cut") == 0) {
+        fill_failed(l, NODE_CUT, "its network is gone", e);
+        e->u.failed.of = of;
     } else if (strcmp(v, "cleaned") == 0) {
         e->type = NODE_CLEANED;
         e->u.of = of;

@@ -32,6 +32,24 @@ void uv_agent_link_facts(struct uv_agent *a)
     (void)a;
 }
 
+struct attempt *uv_agent_attempt(struct uv_agent *a, struct node_of of)
+{
+    (void)a;
+    (void)of;
+    return NULL;
+}
+
+void uv_agent_queue_failed(struct uv_agent *a, enum node_event_type type, struct node_of of,
+                           bool wait, bool final, const char *reason)
+{
+    (void)a;
+    (void)type;
+    (void)of;
+    (void)wait;
+    (void) final;
+    (void)reason;
+}
+
 static int rm(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
     (void)st;
