@@ -84,7 +84,8 @@ static void put_list(struct buf *text, const char *word, const char *const *list
 
 char *etcfiles_resolv_conf(const char *path, const struct etcfiles_names *n)
 {
-    static const char *const dots[] = {"ndots:0"};
+    /* A question that is lost, because the agent is being replaced, is asked again soon. */
+    static const char *const usual[] = {"ndots:0", "timeout:1", "attempts:5"};
     auto_fclose FILE *f = fopen(path, "re");
     struct buf text = {0};
     char line[512];
@@ -100,8 +101,10 @@ char *etcfiles_resolv_conf(const char *path, const struct etcfiles_names *n)
         buf_putc(&text, '\n');
     }
     put_list(&text, "search", n->search, n->n_search);
-    put_list(&text, "options", n->n_options > 0 ? n->options : dots,
-             n->n_options > 0 ? n->n_options : n->named);
+    put_list(&text, "options", n->n_options > 0 ? n->options : usual,
+             n->n_options > 0 ? n->n_options
+             : n->named       ? (unsigned)ARRAY_LEN(usual)
+                              : 0);
     while (f != NULL && fgets(line, sizeof(line), f) != NULL && text.len < BYTES_MAX) {
         if (counts(n, line)) {
             buf_puts(&text, line);

@@ -20,6 +20,8 @@
  *   translated towards them. What others send
  *   in the name of a container must come by the way that leads to it: only the nodes' routes and
  *   their tunnel do. Questions of names are not tracked: a flood of them fills no table.
+ * - w_answer: the same of the answers; and nobody is told that there is no name server: the agent
+ *   is being replaced, and who hears nothing asks again.
  * - w_pre, w_output: virtual addresses, for containers; published ports, for others and for the
  *   host's own processes too. 127.0.0.1 is the only loopback address that is published: 127.0.0.53
  *   is somebody's resolver. Another node's address is as good as our own for a container, which
@@ -78,6 +80,8 @@ static const char *const table[] = {
 
     "add chain %T w_answer { type filter hook output priority raw; }",
     "add rule %T w_answer ip saddr %G udp sport 53 notrack",
+    "add rule %T w_answer ip saddr %G icmp type destination-unreachable"
+    " @th,192,32 0xa9fe0101 @th,240,16 53 drop",
 
     "add chain %T w_pre { type nat hook prerouting priority dstnat; }",
     "add rule %T w_pre iifname \"%L*\" ip daddr vmap @w_vip",

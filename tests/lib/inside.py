@@ -69,6 +69,20 @@ def read_answers(message):
     return found
 
 
+def ask_again(s, question, wait):
+    """As resolvers do, by `options timeout:1`: what is not answered within a second is asked again."""
+    until = time.monotonic() + wait
+    while True:
+        left = until - time.monotonic()
+        s.settimeout(max(min(left, 1.0), 0.001))
+        s.send(question)
+        try:
+            return s.recv(65535)
+        except TimeoutError:
+            if left <= 1.0:
+                raise
+
+
 def ask(name, kind="A", wait=2.0, server=GATEWAY, tcp=False):
     ident = random.getrandbits(16)
     question = struct.pack(">HHHHHH", ident, 0x0100, 1, 0, 0, 0) + encode_name(name) + struct.pack(">HH", TYPES[kind], 1)
@@ -81,8 +95,7 @@ def ask(name, kind="A", wait=2.0, server=GATEWAY, tcp=False):
                 size = struct.unpack(">H", s.recv(2, socket.MSG_WAITALL))[0]
                 message = s.recv(size, socket.MSG_WAITALL)
             else:
-                s.send(question)
-                message = s.recv(65535)
+                message = ask_again(s, question, wait)
         except OSError as e:
             return {"error": type(e).__name__}
     assert struct.unpack(">H", message[:2])[0] == ident

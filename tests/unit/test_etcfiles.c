@@ -53,7 +53,7 @@ START_TEST(resolvers)
     n.n_search = 1;
     expect_conf(&n, "nameserver 9.9.9.9\n# the host's\noptions timeout:1\n");
     n.named = true; /* its own resolvers are asked by the agent */
-    expect_conf(&n, "nameserver 169.254.1.1\noptions ndots:0\n# the host's\n");
+    expect_conf(&n, "nameserver 169.254.1.1\noptions ndots:0 timeout:1 attempts:5\n# the host's\n");
     n.search = search;
     n.n_search = 2;
     n.options = options;
