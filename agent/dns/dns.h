@@ -49,6 +49,11 @@ void dns_names_service(struct dns_names *n, const char *stack, const char *servi
 /* This node knows better than the table whether its own container is ready. */
 void dns_names_local(struct dns_names *n, uint64_t incarnation, bool ready, bool gone);
 
+/* Containers on networks with `enable_ipv6` have these addresses, too (agent/net/ip6.h; NULL: none
+ * has): names have AAAA records then, of ready endpoints, for virtual addresses are of IPv4. */
+struct ip6;
+void dns_names_ip6(struct dns_names *n, const struct ip6 *cluster);
+
 /* Handles one message as it came by UDP (`size_max`: DNS_UDP_MAX or what the asker can take, which
  * is found in the message) or TCP. `random` moves the order of addresses. `ret` has `size` bytes.
  */

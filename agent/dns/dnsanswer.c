@@ -49,22 +49,48 @@ static bool read_reverse(const char *name, uint32_t *ret)
     return true;
 }
 
-static enum dns_verdict answer_reverse(struct ask *a, uint32_t address, size_t *ret_len)
+/* "1.0.0.0.[...].d.f.ip6.arpa": 32 digits, the last first (RFC 3596, section 2.5). */
+static bool read_reverse6(const char *name, struct ip6 *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    for (unsigned i = 0; i < 32; i++, name += 2) {
+        const char *digits = "0123456789abcdef";
+        const char *digit = *name != '\0' ? strchr(digits, *name) : NULL;
+
+        if (digit == NULL || name[1] != '.') {
+            return false;
+        }
+        ret->bytes[15 - i / 2] |= (uint8_t)((digit - digits) << (i % 2 == 0 ? 0 : 4));
+    }
+    return strcmp(name, "ip6.arpa") == 0;
+}
+
+/* Whether the question is for the name of an address of ours, or of none that the world knows. */
+static bool is_reverse(const struct ask *a, uint32_t *ret_address)
+{
+    struct ip6 address6;
+
+    if (a->q.odd) {
+        return false;
+    }
+    if (read_reverse6(a->q.name, &address6)) {
+        *ret_address = dnsnames_to_v4(a->names, &address6);
+        return dnsnames_inside6(a->names, &address6);
+    }
+    return read_reverse(a->q.name, ret_address) && dnsnames_inside(a->names, *ret_address);
+}
+
+static size_t answer_reverse(struct ask *a, uint32_t address)
 {
     char name[DNSMSG_NAME_TEXT];
 
-    if (!dnsnames_inside(a->names, address)) {
-        return DNS_FORWARD;
-    }
     if (!dnsnames_reverse(a->names, a->asker, address, name, sizeof(name))) {
-        *ret_len = end(a, DNSMSG_NXDOMAIN);
-        return DNS_ANSWERED;
+        return end(a, DNSMSG_NXDOMAIN);
     }
     if (a->q.type == DNSMSG_PTR || a->q.type == DNSMSG_ANY) {
         dnsmsg_put_ptr(&a->w, DNS_TTL, name);
     }
-    *ret_len = end(a, DNSMSG_NOERROR);
-    return DNS_ANSWERED;
+    return end(a, DNSMSG_NOERROR);
 }
 
 /* ---- "_8080._tcp.web" ---- */
@@ -139,6 +165,16 @@ static void put_addresses(struct ask *a, const struct dnsnames *found)
     }
 }
 
+static void put_addresses6(struct ask *a, const struct dnsnames *found)
+{
+    struct ip6 address[DNS_ANSWERS_MAX];
+    unsigned n = dnsnames_addresses6(a->names, found, a->random, address, DNS_ANSWERS_MAX);
+
+    for (unsigned i = 0; i < n; i++) {
+        dnsmsg_put_aaaa(&a->w, DNSMSG_ANSWER, NULL, DNS_TTL, address[i].bytes);
+    }
+}
+
 /* A name of ours: of a type that we do not have, it is without data and not unknown. */
 static void put_records(struct ask *a, const struct dnsnames *found, uint16_t port)
 {
@@ -146,6 +182,8 @@ static void put_records(struct ask *a, const struct dnsnames *found, uint16_t po
         dnsmsg_put(&a->w, DNSMSG_ANSWER, NULL, DNSMSG_HINFO, DNS_TTL, "\x07RFC8482\0", 9);
     } else if (a->q.type == DNSMSG_A && port == 0) {
         put_addresses(a, found);
+    } else if (a->q.type == DNSMSG_AAAA && port == 0) {
+        put_addresses6(a, found);
     } else if (a->q.type == DNSMSG_SRV && port != 0) {
         put_targets(a, found, port);
     }
@@ -233,14 +271,9 @@ enum dns_verdict dns_answer(const struct dns_names *n, const struct dns_asker *a
         *ret_len = dnsmsg_end(&a.w, &a.q, false, (enum dnsmsg_rcode)rcode);
         return DNS_ANSWERED;
     }
-    if (!a.q.odd && read_reverse(a.q.name, &address)) {
-        enum dns_verdict verdict = answer_reverse(&a, address, ret_len);
-
-        if (verdict == DNS_FORWARD && asker->no_out) {
-            *ret_len = end(&a, DNSMSG_NXDOMAIN);
-            return DNS_ANSWERED;
-        }
-        return verdict;
+    if (is_reverse(&a, &address)) {
+        *ret_len = answer_reverse(&a, address);
+        return DNS_ANSWERED;
     }
     return answer_name(&a, ret_len);
 }

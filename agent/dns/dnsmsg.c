@@ -240,6 +240,12 @@ void dnsmsg_put_a(struct dnsmsg_writer *w, enum dnsmsg_section section, const ch
     dnsmsg_put(w, section, name, DNSMSG_A, ttl, data, sizeof(data));
 }
 
+void dnsmsg_put_aaaa(struct dnsmsg_writer *w, enum dnsmsg_section section, const char *name,
+                     uint32_t ttl, const uint8_t address[16])
+{
+    dnsmsg_put(w, section, name, DNSMSG_AAAA, ttl, address, 16);
+}
+
 void dnsmsg_put_ptr(struct dnsmsg_writer *w, uint32_t ttl, const char *target)
 {
     uint8_t data[DNSMSG_NAME_WIRE];

@@ -83,6 +83,8 @@ void dnsmsg_put(struct dnsmsg_writer *w, enum dnsmsg_section section, const char
                 uint16_t type, uint32_t ttl, const void *data, size_t len);
 void dnsmsg_put_a(struct dnsmsg_writer *w, enum dnsmsg_section section, const char *name,
                   uint32_t ttl, uint32_t address);
+void dnsmsg_put_aaaa(struct dnsmsg_writer *w, enum dnsmsg_section section, const char *name,
+                     uint32_t ttl, const uint8_t address[16]);
 void dnsmsg_put_ptr(struct dnsmsg_writer *w, uint32_t ttl, const char *target);
 void dnsmsg_put_srv(struct dnsmsg_writer *w, uint32_t ttl, uint16_t port, const char *target);
 /* Of `zone`, for answers that say no (RFC 2308). */

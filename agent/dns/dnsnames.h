@@ -5,6 +5,7 @@
 /* Looking up in the index of names (dns.h), between dnsnames.c and dnsanswer.c. Pure. */
 
 #include "agent/dns/dns.h"
+#include "agent/net/ip6.h"
 
 #define DNSNAMES_MATCHES_MAX 16 /* services with one alias */
 
@@ -34,11 +35,19 @@ bool dnsnames_find(const struct dns_names *n, const struct dns_asker *asker, con
 unsigned dnsnames_addresses(const struct dns_names *n, const struct dnsnames *found,
                             uint32_t random, uint32_t *ret, unsigned max);
 
+/* The same of IPv6: of endpoints only, and where the network has it. */
+unsigned dnsnames_addresses6(const struct dns_names *n, const struct dnsnames *found,
+                             uint32_t random, struct ip6 *ret, unsigned max);
+
 /* "3.web.shop.wherry.internal" for an address; false: the asker shares nothing with it. */
 bool dnsnames_reverse(const struct dns_names *n, const struct dns_asker *asker, uint32_t address,
                       char *ret, size_t size);
 
 /* Whether it is an address of which the world knows nothing: the cluster's, or link-local. */
 bool dnsnames_inside(const struct dns_names *n, uint32_t address);
+bool dnsnames_inside6(const struct dns_names *n, const struct ip6 *address);
+
+/* The IPv4 address that it follows from; 0: none. */
+uint32_t dnsnames_to_v4(const struct dns_names *n, const struct ip6 *address);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dns_case.h"
 
+#include <arpa/inet.h>
 #include <check.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -143,6 +144,11 @@ static void say_data(struct text *t, const uint8_t *m, size_t len, size_t at, un
     case 1:
         ck_assert_uint_eq(n, 4);
         say(t, "A %u.%u.%u.%u", m[at], m[at + 1], m[at + 2], m[at + 3]);
+        break;
+    case 28:
+        ck_assert_uint_eq(n, 16);
+        ck_assert_ptr_nonnull(inet_ntop(AF_INET6, m + at, name, sizeof(name)));
+        say(t, "AAAA %s", name);
         break;
     case 2:
     case 5:

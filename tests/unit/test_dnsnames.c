@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "agent/dns/dnsmsg.h"
+#include "agent/net/ip6.h"
 #include "common/cleanup.h"
 #include "common/err.h"
 #include "dns_case.h"
@@ -291,6 +292,44 @@ START_TEST(ports_have_names)
 }
 END_TEST
 
+/* Only where the network has it, and only when this node does: endpoints, for virtual addresses
+ * are of IPv4. */
+START_TEST(addresses_of_ipv6_follow)
+{
+    static const struct row rows[] = {
+        {&shop, "web", DNSMSG_AAAA, NIL}, /* its network has none */
+        {&shop, "six", DNSMSG_A, "NOERROR aa [A 10.240.0.66] [] []"},
+        {&shop, "six", DNSMSG_AAAA, "NOERROR aa [AAAA fd12:3456:789a::a80:11] [] []"},
+        {&shop, "tasks.six", DNSMSG_AAAA, "NOERROR aa [AAAA fd12:3456:789a::a80:11] [] []"},
+        {&shop, "2.six", DNSMSG_AAAA, "NOERROR aa [AAAA fd12:3456:789a::a80:12] [] []"},
+        {&blog, "six.shop.wherry.internal", DNSMSG_AAAA, NO},
+        {&shop, "1.1.0.0.0.8.a.0.0.0.0.0.0.0.0.0.0.0.0.0.a.9.8.7.6.5.4.3.2.1.d.f.ip6.arpa",
+         DNSMSG_PTR, "NOERROR aa [PTR 1.six.shop.wherry.internal] [] []"},
+        {&blog, "1.1.0.0.0.8.a.0.0.0.0.0.0.0.0.0.0.0.0.0.a.9.8.7.6.5.4.3.2.1.d.f.ip6.arpa",
+         DNSMSG_PTR, NO},
+        {&shop, "1.1.0.0.0.8.a.0.1.0.0.0.0.0.0.0.0.0.0.0.a.9.8.7.6.5.4.3.2.1.d.f.ip6.arpa",
+         DNSMSG_PTR, NO},
+        {&shop, "1.1.0.0.0.8.a.0.0.0.0.0.0.0.0.0.0.0.0.0.a.9.8.7.6.5.4.3.2.2.d.f.ip6.arpa",
+         DNSMSG_PTR, "forward"},
+    };
+    static const struct ip6 cluster = {{0xfd, 0x12, 0x34, 0x56, 0x78, 0x9a}};
+    static const struct svc_network net = {.name = "shop_default", .vip = 0x0af00042, .ipv6 = true};
+    static const struct svc_endpoint eps[] = {EP(51, 1, 0x11, 1, true), EP(52, 2, 0x12, 1, false)};
+    static const struct svc_entry six = {"shop", "six", SVC_BALANCE_RANDOM, &net, 1, eps, 2,
+                                         NULL,   0};
+
+    dns_names_service(names, "shop", "web", NULL); /* which has these addresses, too */
+    put(&six);
+    ck_assert_str_eq(ask(&shop, "six", DNSMSG_AAAA), NIL);
+    dns_names_ip6(names, &cluster);
+    check_rows(rows + 1, ARRAY_LEN(rows) - 1);
+    put(&entries[3]);
+    check_rows(rows, 1);
+    dns_names_ip6(names, NULL);
+    ck_assert_str_eq(ask(&shop, "six", DNSMSG_AAAA), NIL);
+}
+END_TEST
+
 /* ---- changes ---- */
 
 START_TEST(an_entry_may_change_and_go)
@@ -518,6 +557,7 @@ int main(void)
     tcase_add_test(c, other_types_have_no_data);
     tcase_add_test(c, addresses_have_names);
     tcase_add_test(c, ports_have_names);
+    tcase_add_test(c, addresses_of_ipv6_follow);
     tcase_add_test(c, an_entry_may_change_and_go);
     tcase_add_test(c, a_node_knows_its_own);
     tcase_add_test(c, draining_takes_nothing_new);
