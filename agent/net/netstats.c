@@ -83,6 +83,9 @@ static uint32_t address_of(const struct end *x)
 static void sort_by(struct reading *r, uint32_t (*number)(const struct end *x))
 {
     r->n_by = 0;
+    if (r->n == 0) {
+        return;
+    }
     for (unsigned i = 0; i < r->n; i++) {
         uint32_t value = number(&r->ends[i]);
 
@@ -185,7 +188,7 @@ static int read_links(struct reading *r, struct err *e)
     mnl_attr_put_strz(h, IFLA_INFO_KIND, "veth");
     mnl_attr_nest_end(h, info);
     rc = nlbatch_run(&m, r->rtnl, on_link, r, e);
-    if (rc < 0) {
+    if (rc < 0 || r->n == 0) {
         return rc;
     }
     qsort(r->ends, r->n, sizeof(*r->ends), by_name);
