@@ -136,6 +136,7 @@ static void make(const struct probe_options *o, struct netprobe *p)
     netconfig_table_name(suffix, p->table, sizeof(p->table));
     netconfig_link_prefix(suffix, p->links);
     netconfig_vxlan_name(suffix, p->vxlan);
+    netconfig_wireguard_name(suffix, p->wireguard);
     p->netns = o->pid > 0 ? open(ns, O_RDONLY | O_CLOEXEC) : -1;
 }
 

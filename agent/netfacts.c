@@ -151,13 +151,11 @@ static void put_endpoint(const struct netfacts_world *w, const struct svc_entry 
 {
     char address[ADDRESS_TEXT];
     const char *network = "";
-    const char *node;
-    int answers = -1;
+    int answers = w->answers(w->arg, p->address);
 
     for (unsigned i = 0; i < e->n_networks; i++) {
         network = (p->networks & shared & (uint32_t)1 << i) != 0 ? e->networks[i].name : network;
     }
-    node = w->node_of(w->arg, p->address, &answers);
     address_to(p->address, address);
     askrow_put(rows, "fact", "endpoint");
     askrow_putf(rows, "container", "%s/%s.%u", e->stack, e->service, p->slot);
@@ -166,7 +164,6 @@ static void put_endpoint(const struct netfacts_world *w, const struct svc_entry 
     askrow_put(rows, "ready", p->ready ? "1" : "0");
     askrow_put(rows, "draining", p->draining ? "1" : "0");
     askrow_put(rows, "shared", network);
-    askrow_put(rows, "node", node);
     if (answers >= 0) {
         askrow_put(rows, "answers", answers > 0 ? "1" : "0");
     }

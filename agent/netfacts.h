@@ -19,9 +19,8 @@ struct netfacts_world {
     const struct dns_names *names;
     uint32_t range; /* the cluster's */
     unsigned range_prefix;
-    /* The name of the node that an address lives on, "" if that is not known; and whether the node
-     * answers: 1, 0, or -1 where nobody knows. Borrowed. */
-    const char *(*node_of)(void *arg, uint32_t address, int *ret_answers);
+    /* Whether the node that an address lives on answers: 1, 0, or -1 where nobody knows. */
+    int (*answers)(void *arg, uint32_t address);
     void *arg;
 };
 

@@ -12,7 +12,7 @@
  * name      state ("known", "none", "address", "world"), addresses, hint: what the agent knows
  * dns       state ("answered", "none", "silent"), addresses: what 169.254.1.1 says inside of A
  * service   name: that the name leads to
- * endpoint  container, incarnation, address, ready, draining, shared (network), node, answers
+ * endpoint  container, incarnation, address, ready, draining, shared (network), answers
  * vip       address, kernel (containers that the kernel knows behind it)
  * egress    allowed, why: only if it leads out of the cluster
  * way       address, route ("cluster", "none", "unreachable", "foreign", "world"), dev, via, kind
@@ -42,6 +42,7 @@ struct netprobe {
     char table[64];
     char links[NETCONFIG_LINK_NAME]; /* how our links begin */
     char vxlan[NETCONFIG_LINK_NAME];
+    char wireguard[NETCONFIG_LINK_NAME];
     int netns; /* the container's; -1: it has none */
     int pid;   /* of it; 0: it does not run */
     uint32_t self;

@@ -102,15 +102,13 @@ static const char *route_of(const struct netprobe *p, uint32_t address, const st
 
 static const char *kind_of(const struct netprobe *p, const char *dev)
 {
-    size_t len = strlen(p->links);
-
     if (strcmp(dev, p->vxlan) == 0) {
         return "VXLAN";
     }
-    if (strncmp(dev, p->links, len) == 0) {
-        return strlen(dev) > len + 2 ? "on this host" : "WireGuard";
+    if (strcmp(dev, p->wireguard) == 0) {
+        return "WireGuard";
     }
-    return "direct";
+    return strncmp(dev, p->links, strlen(p->links)) == 0 ? "on this host" : "direct";
 }
 
 /* ---- the tunnel ---- */

@@ -102,13 +102,11 @@ static void put_egress(struct ask_question *q, const struct order *order, bool i
     askrow_end(q->rows);
 }
 
-/* Who a node is, is the controller's to know. */
-static const char *no_node(void *arg, uint32_t address, int *ret_answers)
+static int answers(void *arg, uint32_t address)
 {
-    (void)arg;
-    (void)address;
-    *ret_answers = -1;
-    return "";
+    const struct net_up *up = arg;
+
+    return up != NULL && up->reach != NULL ? uv_reach_state(up->reach, address) : -1;
 }
 
 /* "10.128.0.0/9"; it has been checked when it was told. */
@@ -125,9 +123,9 @@ static void read_range(const char *text, uint32_t *ret_net, unsigned *ret_prefix
 
 static void world_of(const struct uv_agent *a, struct netfacts_world *ret)
 {
-    const struct net_up *up = a->net != NULL ? a->net->up : NULL;
+    struct net_up *up = a->net != NULL ? a->net->up : NULL;
 
-    *ret = (struct netfacts_world){.node_of = no_node};
+    *ret = (struct netfacts_world){.answers = answers, .arg = up};
     if (up != NULL) {
         ret->table = a->net->table;
         ret->names = up->names;

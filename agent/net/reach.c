@@ -90,3 +90,16 @@ void reach_answer(struct reach *r, unsigned i, uint32_t from, reach_cb cb, void 
         cb(arg, p->node.block, p->node.block_prefix, true);
     }
 }
+
+int reach_state(const struct reach *r, uint32_t address)
+{
+    for (unsigned i = 0; i < r->n; i++) {
+        const struct reach_peer *p = &r->list[i];
+        unsigned bits = 32 - p->node.block_prefix;
+
+        if (bits >= 32 || (address ^ p->node.block) >> bits == 0) {
+            return p->away ? 0 : p->ever ? 1 : -1;
+        }
+    }
+    return -1;
+}

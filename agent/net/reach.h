@@ -46,4 +46,8 @@ unsigned reach_ask(struct reach *r, reach_cb cb, void *arg);
 /* An answer from that address to a question that was put to node `i`. */
 void reach_answer(struct reach *r, unsigned i, uint32_t from, reach_cb cb, void *arg);
 
+/* Of the node on whose block an address lies: 1 it answers, 0 it is away, -1 it has never answered
+ * or is none of them. */
+int reach_state(const struct reach *r, uint32_t address);
+
 #endif

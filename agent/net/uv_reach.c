@@ -209,6 +209,11 @@ static void on_poll_closed(uv_handle_t *handle)
     let_go(container_of((uv_poll_t *)handle, struct uv_reach, poll));
 }
 
+int uv_reach_state(const struct uv_reach *r, uint32_t address)
+{
+    return reach_state(&r->reach, address);
+}
+
 void uv_reach_close(struct uv_reach *r, void (*closed)(void *arg), void *arg)
 {
     if (r == NULL) {

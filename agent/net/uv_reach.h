@@ -27,6 +27,9 @@ int uv_reach_create(struct uv_loop_s *loop, uv_reach_cb cb, void *arg, struct uv
  * is away and no longer named, or has another address now, is called back as there. Copies. */
 void uv_reach_nodes(struct uv_reach *r, const struct net_route *nodes, unsigned n);
 
+/* As reach_state (reach.h). */
+int uv_reach_state(const struct uv_reach *r, uint32_t address);
+
 /* Accepts NULL, then `closed` comes at once. */
 void uv_reach_close(struct uv_reach *r, void (*closed)(void *arg), void *arg);
 

@@ -115,3 +115,14 @@ const struct api_part *netcheck_part(const struct netcheck_facts *f, unsigned i)
 {
     return i < f->parts->n ? &f->parts->list[i] : NULL;
 }
+
+const char *netcheck_endpoint_node(const struct netcheck_facts *f,
+                                   const struct netcheck_fact *endpoint)
+{
+    for (unsigned i = 1; i < f->parts->n; i++) {
+        if (f->parts->list[i].incarnation == netcheck_number(endpoint, "incarnation")) {
+            return f->parts->list[i].node;
+        }
+    }
+    return netcheck_word(endpoint, "address");
+}

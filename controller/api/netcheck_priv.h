@@ -43,6 +43,10 @@ const char *netcheck_node(const struct netcheck_facts *f);
 /* The i-th answer; NULL: there is none. */
 const struct api_part *netcheck_part(const struct netcheck_facts *f, unsigned i);
 
+/* The node of an endpoint, if it was asked about; else words for it. */
+const char *netcheck_endpoint_node(const struct netcheck_facts *f,
+                                   const struct netcheck_fact *endpoint);
+
 /* The first endpoint for which a field has this value, among those that are ready; and the first
  * of which it is told at all. */
 struct netcheck_fact netcheck_endpoint_with(const struct netcheck_facts *f, const char *key,

@@ -51,11 +51,11 @@ void netcheck_way_peer(const struct netcheck_facts *f, struct netcheck_step *s)
     }
     if (silent.row != NULL) {
         netcheck_say(s, NETCHECK_BROKEN, silent.node, "%s hears nothing of node %s", silent.node,
-                     netcheck_word(&silent, "node"));
+                     netcheck_endpoint_node(f, &silent));
         netcheck_mend(s, "ping between the hosts; wherry doctor %s",
-                      netcheck_word(&silent, "node"));
+                      netcheck_endpoint_node(f, &silent));
     } else if (any.row != NULL) {
-        netcheck_say(s, NETCHECK_OK, any.node, "node %s answers", netcheck_word(&any, "node"));
+        netcheck_say(s, NETCHECK_OK, any.node, "node %s answers", netcheck_endpoint_node(f, &any));
     } else {
         netcheck_unknown(s);
     }

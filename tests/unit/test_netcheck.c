@@ -38,7 +38,7 @@ static void put_facts(const char *text, struct buf *rows)
 #define SERVE ";fact=service name=shop/db"
 #define END1                                                                                       \
     ";fact=endpoint container=shop/db.1 incarnation=7 address=10.128.4.1 ready=1 draining=0 "      \
-    "shared=shop_default node=b answers=1"
+    "shared=shop_default answers=1"
 #define VIP     ";fact=vip address=10.240.0.1 kernel=1"
 #define REACH   ";fact=reach address=10.128.4.1 there=1"
 #define WAY     ";fact=way address=10.128.4.1 route=cluster dev=eth0 via=192.0.2.2 kind=direct mtu=1500"
@@ -101,8 +101,9 @@ static const struct netcheck_case {
      "a has no route to 10.128.4.1", "on a: systemctl restart"},
     {SELF NAME END1 ";fact=way address=10.128.4.1 route=foreign dev=tun0 mtu=1500", TO, "route",
      "not the cluster's: by tun0", "on a"},
-    {SELF NAME ";fact=endpoint container=shop/db.1 address=10.128.4.1 ready=1 draining=0 "
-               "shared=shop_default node=b answers=0" WAY,
+    {SELF NAME
+     ";fact=endpoint container=shop/db.1 incarnation=7 address=10.128.4.1 ready=1 draining=0 "
+     "shared=shop_default answers=0" WAY,
      TO, "peer", "a hears nothing of node b", "wherry doctor b"},
     {SELF NAME END1 WAY ";fact=tunnel address=10.128.4.0 dev=whabcdx neighbour=1 fdb=0", TO,
      "tunnel", "no forwarding entry for 10.128.4.0", "on a"},
@@ -146,6 +147,7 @@ static void add_part(struct api_parts *parts, const char *node, const char *fact
     }
     parts->n++;
     (void)snprintf(p->node, sizeof(p->node), "%s", node);
+    p->incarnation = parts->n == 2 ? 7 : 1;
     put_facts(facts, &p->rows);
 }
 

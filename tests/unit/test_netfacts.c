@@ -50,21 +50,20 @@ static void tear_down(void)
     svctable_destroy(table);
 }
 
-static const char *node_of(void *arg, uint32_t address, int *ret_answers)
+static int answers(void *arg, uint32_t address)
 {
     (void)arg;
-    *ret_answers = address == 0x0a800401;
-    return address == 0x0a800401 ? "b" : "c";
+    return address == 0x0a800401;
 }
 
 /* "name known 10.240.0.1|endpoint shop/db.1 …" */
 static char *gather(const char *to, struct netfacts_targets *targets)
 {
     static const char *const networks[] = {"shop_default"};
-    static const char *const keys[] = {"fact",  "state",  "name", "container", "addresses",
-                                       "ready", "shared", "node", "answers",   "hint"};
+    static const char *const keys[] = {"fact",  "state",  "name",    "container", "addresses",
+                                       "ready", "shared", "answers", "hint"};
     struct netfacts_world w = {
-        .table = table, .names = names, .range = RANGE, .range_prefix = 9, .node_of = node_of};
+        .table = table, .names = names, .range = RANGE, .range_prefix = 9, .answers = answers};
     struct dns_asker asker = {.networks = networks, .n_networks = 1, .stack = "shop"};
     auto_buf struct buf rows = {0};
     struct buf text = {0};
@@ -85,8 +84,7 @@ static char *gather(const char *to, struct netfacts_targets *targets)
     return buf_take(&text);
 }
 
-#define DB                                                                                         \
-    "service shop/db|endpoint shop/db.1 1 shop_default b 1|endpoint shop/db.2 0 shop_default c 0"
+#define DB "service shop/db|endpoint shop/db.1 1 shop_default 1|endpoint shop/db.2 0 shop_default 0"
 
 static const struct facts_case {
     const char *to;
@@ -97,19 +95,18 @@ static const struct facts_case {
 } cases[] = {
     {"db", "name known 10.240.0.1|" DB, 2, 0x0af00001, false, true},
     {"db.shop", "name known 10.240.0.1|" DB, 2, 0x0af00001, false, true},
-    {"1.db", "name known 10.128.4.1|service shop/db|endpoint shop/db.1 1 shop_default b 1", 1, 0,
+    {"1.db", "name known 10.128.4.1|service shop/db|endpoint shop/db.1 1 shop_default 1", 1, 0,
      false, true},
-    {"ill", "name known|service shop/ill|endpoint shop/ill.2 0 shop_default c 0", 0, 0, false,
-     false},
+    {"ill", "name known|service shop/ill|endpoint shop/ill.2 0 shop_default 0", 0, 0, false, false},
     {"other.blog", "name none other is a service of stack blog, on none of its networks", 0, 0,
      false, false},
     {"nobody", "name none", 0, 0, false, false},
     {"nobody.wherry.internal", "name none", 0, 0, false, false},
     {"example.org", "name world", 0, 0, true, true},
-    {"10.128.4.1", "name address 10.128.4.1|service shop/db|endpoint shop/db.1 1 shop_default b 1",
-     1, 0, false, false},
+    {"10.128.4.1", "name address 10.128.4.1|service shop/db|endpoint shop/db.1 1 shop_default 1", 1,
+     0, false, false},
     {"10.240.0.1", "name address 10.240.0.1|" DB, 2, 0x0af00001, false, false},
-    {"10.128.12.1", "name address 10.128.12.1|service blog/other|endpoint blog/other.1 1 c 0", 1, 0,
+    {"10.128.12.1", "name address 10.128.12.1|service blog/other|endpoint blog/other.1 1 0", 1, 0,
      false, false},
     {"192.0.2.7", "name address 192.0.2.7", 1, 0, true, false},
 };
@@ -131,7 +128,7 @@ END_TEST
 /* Before a node has a network: nothing is claimed, but an address is one. */
 START_TEST(without_a_table)
 {
-    struct netfacts_world w = {.node_of = node_of, .range = RANGE, .range_prefix = 9};
+    struct netfacts_world w = {.answers = answers, .range = RANGE, .range_prefix = 9};
     struct dns_asker asker = {.stack = "shop"};
     struct netfacts_targets targets;
     auto_buf struct buf rows = {0};

@@ -70,6 +70,27 @@ START_TEST(three_missing_answers_in_a_row_are_away)
 }
 END_TEST
 
+START_TEST(what_is_known_of_a_node_is_told)
+{
+    struct net_route node = {.block = 0x0a800400, .block_prefix = 22, .via = 9};
+    struct reach r = {0};
+
+    reach_nodes(&r, &node, 1, on_change, NULL);
+    ck_assert_int_eq(reach_state(&r, 0x0a800401), -1); /* it has never answered */
+    (void)reach_ask(&r, on_change, NULL);
+    reach_answer(&r, 0, 9, on_change, NULL);
+    ck_assert_int_eq(reach_state(&r, 0x0a800401), 1);
+    ck_assert_int_eq(reach_state(&r, 0x0a8007ff), 1);
+    ck_assert_int_eq(reach_state(&r, 0x0a800801), -1); /* of another node */
+    for (unsigned i = 0; i <= REACH_MISSED; i++) {
+        (void)reach_ask(&r, on_change, NULL);
+    }
+    ck_assert_int_eq(reach_state(&r, 0x0a800401), 0);
+    reach_finish(&r);
+    buf_clear(&heard);
+}
+END_TEST
+
 START_TEST(nodes_that_change_keep_what_is_known_of_the_others)
 {
     struct net_route nodes[] = {{.block = 2, .block_prefix = 24, .via = 12},
@@ -260,6 +281,7 @@ int main(void)
     int failed;
 
     tcase_add_test(pure, three_missing_answers_in_a_row_are_away);
+    tcase_add_test(pure, what_is_known_of_a_node_is_told);
     tcase_add_test(pure, nodes_that_change_keep_what_is_known_of_the_others);
     tcase_add_test(pure, questions_are_spread_and_limited);
     suite_add_tcase(s, pure);
