@@ -15,7 +15,9 @@
 #include "common/log.h"
 
 #define FIRST_MS   1000u
+#define JITTER_MIN 2000u
 #define JITTER_MAX 30000u
+#define NODE_MS    10u /* of jitter for each node: a hundred dial in a second */
 #define GREET_MS   15000u /* from the dial to the welcome */
 #define PATIENCE   3u     /* timeouts without a word, and at least … */
 #define SILENT_MIN 12000u
@@ -35,11 +37,13 @@ static uint64_t random_below(uint64_t limit)
 static uint64_t jitter(const struct uv_agent_link *l)
 {
     uint64_t limit = FIRST_MS;
+    uint64_t most = (uint64_t)NODE_MS * l->n_nodes;
 
-    for (unsigned i = 1; i < l->failures && limit < JITTER_MAX; i++) {
+    most = most < JITTER_MIN ? JITTER_MIN : most > JITTER_MAX ? JITTER_MAX : most;
+    for (unsigned i = 1; i < l->failures && limit < most; i++) {
         limit *= 2;
     }
-    return random_below(limit < JITTER_MAX ? limit : JITTER_MAX);
+    return random_below(limit < most ? limit : most);
 }
 
 static uint64_t silent_ms(const struct uv_agent_link *l)
@@ -240,6 +244,7 @@ static void routes(struct uv_agent_link *l, const struct link_message *m)
         (void)snprintf(to->block, sizeof(to->block), "%s", r->routes[i].block);
         memcpy(to->key, r->routes[i].wireguard_key, sizeof(to->key));
     }
+    l->n_nodes = r->n;
     uv_agent_net_routes(l->agent, list, r->n);
 }
 

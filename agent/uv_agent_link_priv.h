@@ -64,6 +64,7 @@ struct uv_agent_link {
     bool wire_open;
     bool closing;
     unsigned failures; /* since the last welcome */
+    unsigned n_nodes;  /* of the cluster, as last told */
     uint64_t session;  /* number of the connection */
     char reason[LINK_REASON_MAX];
     char told[LINK_REASON_MAX]; /* the last reason that was logged */

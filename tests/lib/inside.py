@@ -4,13 +4,16 @@
 
     inside.py dns NAME [TYPE]             {"rcode": 0, "answers": ["10.240.0.1"], "truncated": false}
     inside.py connect ADDR PORT [WAIT]    {"result": "ok" | "refused" | "timeout" | other, "from": "10.…"}
+    inside.py many WAIT ADDR:PORT…        connects to all of them at once: {"10.…:80": "ok", …}
     inside.py get NAME PORT PATH          {"status": 200, "body": "…", "ms": 3, "to": "10.240.0.1"}
     inside.py client NAME PORT PATH WAIT  asks again and again until SIGTERM; then one line of figures
     inside.py raw-spoof SOURCE DEST PORT  sends datagrams with somebody else's source address
 """
+import errno
 import json
 import os
 import random
+import select
 import signal
 import socket
 import struct
@@ -117,13 +120,36 @@ def connect(address, port, wait=1.0):
             return {"result": os.strerror(e.errno)}
 
 
+def many(wait, targets):
+    """All connections at once; what is not decided by then has timed out."""
+    found, going, poll = {}, {}, select.poll()
+    for target in targets:
+        address, port = target.rsplit(":", 1)
+        s = socket.socket()
+        s.setblocking(False)
+        code = s.connect_ex((address, int(port)))
+        going[s.fileno()] = (target, s)
+        if code in (0, errno.EINPROGRESS):
+            poll.register(s, select.POLLOUT)
+        else:
+            found[target] = os.strerror(code)
+    end = time.monotonic() + wait
+    while len(found) < len(targets) and time.monotonic() < end:
+        for number, _ in poll.poll(max(1, int((end - time.monotonic()) * 1000))):
+            target, s = going[number]
+            poll.unregister(number)
+            code = s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            found[target] = {0: "ok", errno.ECONNREFUSED: "refused"}.get(code, os.strerror(code))
+    return {target: found.get(target, "timeout") for target in targets}
+
+
 def get(name, port, path, wait=3.0):
     began = time.monotonic()
     try:
         if name.replace(".", "").isdigit():
             address = name
         else:
-            answer = ask(name, wait=wait)
+            answer = ask(name, wait=5.0)
             if not answer.get("answers"):
                 return {"error": f"name: {answer}", "ms": round((time.monotonic() - began) * 1000)}
             address = answer["answers"][0]
@@ -174,6 +200,8 @@ def main():
         print(json.dumps(ask(args[0], args[1] if len(args) > 1 else "A", tcp="tcp" in args[2:])))
     elif what == "connect":
         print(json.dumps(connect(args[0], int(args[1]), float(args[2]) if len(args) > 2 else 1.0)))
+    elif what == "many":
+        print(json.dumps(many(float(args[0]), args[1:])))
     elif what == "get":
         print(json.dumps(get(args[0], int(args[1]), args[2])))
     elif what == "client":
