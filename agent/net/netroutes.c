@@ -33,8 +33,8 @@ static int by_dst(const void *a, const void *b)
 
 static bool is_same(const struct rtnl_route *a, const struct rtnl_route *b)
 {
-    return a->via == b->via && a->index == b->index && a->onlink == b->onlink && a->src == b->src &&
-           a->mtu == b->mtu;
+    return a->via == b->via && a->index == b->index && a->onlink == b->onlink &&
+           a->silent == b->silent && a->src == b->src && a->mtu == b->mtu;
 }
 
 int netroutes_make(int fd, uint32_t metric, struct rtnl_route *want, unsigned n, struct err *e)

@@ -212,10 +212,12 @@ static int make_routes(struct overlay *o, int fd, unsigned vxlan, unsigned secre
         }
     }
     want[n++] = own_block(o);
-    if (o->encrypt) { /* what is no node's does not leave in the clear by the default route */
-        want[n++] = (struct rtnl_route){
-            .dst = o->config.range, .prefix = o->config.range_prefix, .metric = o->config.metric};
-    }
+    /* What is no node's, or a node's to which no way leads just now, does not leave by the default
+     * route; and whoever sends it is not told, but tries again, when there may be a way. */
+    want[n++] = (struct rtnl_route){.dst = o->config.range,
+                                    .prefix = o->config.range_prefix,
+                                    .silent = true,
+                                    .metric = o->config.metric};
     return netroutes_make(fd, o->config.metric, want, n, e);
 }
 

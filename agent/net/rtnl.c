@@ -302,7 +302,9 @@ static struct rtnlmsg_way way_of(const struct rtnl_route *r)
                                 .src = r->src,
                                 .mtu = r->mtu,
                                 .metric = r->metric,
-                                .type = reachable ? RTN_UNICAST : RTN_UNREACHABLE,
+                                .type = reachable   ? RTN_UNICAST
+                                        : r->silent ? RTN_BLACKHOLE
+                                                    : RTN_UNREACHABLE,
                                 .scope = direct ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
                                 .protocol = RTNL_PROTOCOL};
 }
@@ -346,6 +348,7 @@ static void on_route(void *arg, const struct nlmsghdr *answer)
                                .dst = ntohl(number(answer, RTA_DST)),
                                .via = ntohl(number(answer, RTA_GATEWAY)),
                                .index = number(answer, RTA_OIF),
+                               .silent = r->rtm_type == RTN_BLACKHOLE,
                                .onlink = (r->rtm_flags & RTNH_F_ONLINK) != 0,
                                .src = ntohl(number(answer, RTA_PREFSRC)),
                                .mtu = mtu_of(answer),

@@ -97,12 +97,14 @@ struct rtnl_way {
 };
 int rtnl_way_to(int fd, uint32_t address, struct rtnl_way *ret, struct err *e);
 
-/* Without `via` and `index`: unreachable, the end of the world for what is not more specific. */
+/* Without `via` and `index`: unreachable, the end of the world for what is not more specific; with
+ * `silent` nobody is told so. */
 struct rtnl_route {
     uint32_t dst;
     unsigned prefix;
     uint32_t via;
     unsigned index; /* of the link; 0: the one where `via` is */
+    bool silent;
     bool onlink;    /* `via` is there although no address of the link says so */
     uint32_t src;   /* of what the host itself sends; 0: an address of the link */
     unsigned mtu;   /* 0: the link's */
