@@ -14,7 +14,7 @@
 #define OURS "wherry"
 
 /* Our packets that others may drop, and what they are for. */
-static const char *const our_links[] = {"wh*"};
+static const char *const our_links[] = {"wh*"}; /* of containers; netconfig.h */
 
 enum kind { FORWARD, NAMES, TUNNEL, KIND_N };
 
@@ -123,7 +123,8 @@ static bool has_rules(const struct doctor_world *w, struct doctor_result *ret)
 
 void doctor_rules_forward(const struct doctor_world *w, struct doctor_result *ret)
 {
-    const char *links[] = {our_links[0], w->underlay[0] != '\0' ? w->underlay : "*"};
+    /* containers, VXLAN, WireGuard, the underlay */
+    const char *links[] = {our_links[0], "wx*", "ww*", w->underlay[0] != '\0' ? w->underlay : "*"};
     static const struct {
         const char *what;
         bool from, to;
@@ -138,7 +139,7 @@ void doctor_rules_forward(const struct doctor_world *w, struct doctor_result *re
         return;
     }
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        struct nftrules_packet p = {.hook = "forward", .links = links, .n_links = 2};
+        struct nftrules_packet p = {.hook = "forward", .links = links, .n_links = ARRAY_LEN(links)};
         struct nftrules_where at;
         enum nftrules_fate fate;
 
@@ -159,7 +160,8 @@ void doctor_rules_forward(const struct doctor_world *w, struct doctor_result *re
 void doctor_rules_packet(const struct doctor_world *w, const struct nftrules_packet *packet,
                          struct doctor_result *ret)
 {
-    const char *links[] = {our_links[0], w->underlay[0] != '\0' ? w->underlay : "*"};
+    /* containers, VXLAN, WireGuard, the underlay */
+    const char *links[] = {our_links[0], "wx*", "ww*", w->underlay[0] != '\0' ? w->underlay : "*"};
     struct nftrules_packet p = *packet;
     struct nftrules_where where = {0};
 

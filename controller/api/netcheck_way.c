@@ -266,7 +266,8 @@ void netcheck_way_connection(const struct netcheck_facts *f, struct netcheck_ste
         if (netcheck_is(&e, "result", "connected")) {
             continue;
         }
-        if (netcheck_is(&e, "result", "refused")) {
+        if (netcheck_is(&e, "result", "refused") &&
+            netcheck_first(f->from, "dropped").row == NULL) {
             netcheck_say(s, NETCHECK_BROKEN, e.node,
                          "%s:%u refuses: packets get there, but nobody listens",
                          netcheck_word(&e, "address"), f->what->port);
