@@ -43,6 +43,7 @@ services:
     stop_grace_period: 1s
     healthcheck: {{test: ["CMD", "/bin/true"], interval: 1s, start_period: 10s, start_interval: 50ms}}
     deploy: {{replicas: 2}}
+    x-wherry: {{bandwidth: {{in: 100mbit, out: 100mbit}}}}
   job:
     image: shop/job:1
     environment: {{SECONDS_TO_WORK: "0"}}
@@ -136,7 +137,7 @@ def traces(c):
         "route": set(host.exec("ip", "-4", "route", "show", "table", "all").stdout.splitlines()),
         "rule": set(l.strip() for l in nft.splitlines()),
         "mount": mounts,
-        "state": listing(host.state, skip=("images/layers", "upper")),
+        "state": listing(host.state, skip=("images/layers", "upper")) - {"services"},  # the agent's own table
         "run": listing(host.run),
     }
 
