@@ -261,7 +261,7 @@ enum dns_verdict dns_answer(const struct dns_names *n, const struct dns_asker *a
 {
     struct ask a = {.names = n, .asker = asker, .random = random};
     int rcode = dnsmsg_read(message, len, &a.q);
-    uint32_t address;
+    uint32_t address = 0;
 
     if (rcode < 0) {
         return DNS_IGNORE;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Datagrams are taken in groups straight from the socket, and a turn of the loop takes a bounded
- * number of groups: a flood costs others their turn, not their answers. */
+/* Datagrams are taken in groups straight from the sockets, and a turn of the loop takes a bounded
+ * number of groups of each: a flood costs others their turn, not their answers. */
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +18,12 @@
 #include "common/log.h"
 
 #define GROUP        32  /* datagrams of one call */
-#define GROUPS       16  /* calls in one turn */
+#define GROUPS       4   /* calls of one socket in one turn */
 #define QUESTION_MAX 512 /* bytes of a question by UDP: longer ones are none */
 #define TICK_MS      250u
 #define CACHE_MAX    (4u << 20)
 #define LOOK_MS      1000u /* between two looks at resolv.conf */
-#define SPACE        (2 << 20)
+#define SPACE        (1 << 20)
 
 /* ---- limits ---- */
 
@@ -120,7 +121,7 @@ void uv_dns_send(struct uv_dns *d, const struct reply_to *to, const void *answer
     if (to->conn != NULL) {
         uv_dns_tcp_answer(to->conn, answer, len);
     } else {
-        (void)sendto(d->fd, answer, len, MSG_DONTWAIT, (const struct sockaddr *)&to->peer,
+        (void)sendto(d->queues[0].fd, answer, len, MSG_DONTWAIT, (const struct sockaddr *)&to->peer,
                      sizeof(to->peer));
     }
 }
@@ -135,7 +136,7 @@ struct group {
     uint8_t answer[GROUP][DNS_UDP_MAX];
 };
 
-static int take_group(struct uv_dns *d, struct group *g)
+static int take_group(const struct queue *q, struct group *g)
 {
     for (unsigned i = 0; i < GROUP; i++) {
         g->in_iov[i] = (struct iovec){.iov_base = g->question[i], .iov_len = QUESTION_MAX};
@@ -144,21 +145,21 @@ static int take_group(struct uv_dns *d, struct group *g)
                                                 .msg_iov = &g->in_iov[i],
                                                 .msg_iovlen = 1}};
     }
-    return recvmmsg(d->fd, g->in, GROUP, MSG_DONTWAIT, NULL);
+    return recvmmsg(q->fd, g->in, GROUP, MSG_DONTWAIT, NULL);
 }
 
 /* One that cannot go, because its asker is gone or the socket has no room, is lost, as datagrams
  * may be; those behind it are not. */
-static void send_group(struct uv_dns *d, struct mmsghdr *out, unsigned due)
+static void send_group(const struct queue *q, struct mmsghdr *out, unsigned due)
 {
     for (unsigned at = 0; at < due;) {
-        int put = sendmmsg(d->fd, out + at, due - at, MSG_DONTWAIT);
+        int put = sendmmsg(q->fd, out + at, due - at, MSG_DONTWAIT);
 
         at += put > 0 ? (unsigned)put : 1;
     }
 }
 
-static void answer_group(struct uv_dns *d, struct group *g, unsigned n)
+static void answer_group(const struct queue *q, struct group *g, unsigned n)
 {
     unsigned due = 0;
 
@@ -167,7 +168,7 @@ static void answer_group(struct uv_dns *d, struct group *g, unsigned n)
         size_t len = 0;
 
         if ((g->in[i].msg_hdr.msg_flags & MSG_TRUNC) == 0 && g->peer[i].sin_family == AF_INET) {
-            len = uv_dns_message(d, &to, g->question[i], g->in[i].msg_len, g->answer[due],
+            len = uv_dns_message(q->dns, &to, g->question[i], g->in[i].msg_len, g->answer[due],
                                  DNS_UDP_MAX);
         }
         if (len > 0) {
@@ -179,20 +180,20 @@ static void answer_group(struct uv_dns *d, struct group *g, unsigned n)
             due++;
         }
     }
-    send_group(d, g->out, due);
+    send_group(q, g->out, due);
 }
 
 static void on_datagrams(uv_poll_t *poll, int status, int events)
 {
-    struct uv_dns *d = container_of(poll, struct uv_dns, poll);
+    struct queue *q = container_of(poll, struct queue, poll);
     struct group g;
     int n = status < 0 ? -1 : GROUP;
 
     (void)events;
-    for (unsigned i = 0; i < GROUPS && n == GROUP && !d->closing; i++) {
-        n = take_group(d, &g);
+    for (unsigned i = 0; i < GROUPS && n == GROUP && !q->dns->closing; i++) {
+        n = take_group(q, &g);
         if (n > 0) {
-            answer_group(d, &g, (unsigned)n);
+            answer_group(q, &g, (unsigned)n);
         }
     }
 }
@@ -225,8 +226,10 @@ void uv_dns_let_go(struct uv_dns *d)
     if (--d->live > 0) {
         return;
     }
-    if (d->fd >= 0) {
-        (void)close(d->fd);
+    for (unsigned i = 0; i < QUEUES; i++) {
+        if (d->queues[i].fd >= 0) {
+            (void)close(d->queues[i].fd);
+        }
     }
     dnscache_destroy(d->cache);
     free(d->clients);
@@ -237,26 +240,67 @@ void uv_dns_let_go(struct uv_dns *d)
     }
 }
 
-static void on_handle_closed(uv_handle_t *handle)
+static void on_timer_closed(uv_handle_t *handle)
 {
     uv_dns_let_go(handle->data);
 }
 
-static int open_udp(struct uv_dns *d, const struct sockaddr_in *name, struct err *e)
+static void on_queue_closed(uv_handle_t *handle)
+{
+    uv_dns_let_go(container_of((uv_poll_t *)handle, struct queue, poll)->dns);
+}
+
+static int open_queue(struct queue *q, const struct sockaddr_in *name)
 {
     int space = SPACE;
     int one = 1;
+    int rc;
 
-    d->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    q->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     /* The address may be made a moment later, or come back after somebody removed it. */
-    if (d->fd < 0 || setsockopt(d->fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof(one)) < 0 ||
-        bind(d->fd, (const struct sockaddr *)name, sizeof(*name)) < 0) {
-        return err_set(e, errno, "listen for names on %s:%u", d->config.address,
-                       (unsigned)d->config.port);
+    if (q->fd < 0 || setsockopt(q->fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof(one)) < 0 ||
+        setsockopt(q->fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0 ||
+        bind(q->fd, (const struct sockaddr *)name, sizeof(*name)) < 0) {
+        return -errno;
     }
-    (void)setsockopt(d->fd, SOL_SOCKET, SO_RCVBUFFORCE, &space, sizeof(space));
-    (void)setsockopt(d->fd, SOL_SOCKET, SO_SNDBUFFORCE, &space, sizeof(space));
+    (void)setsockopt(q->fd, SOL_SOCKET, SO_RCVBUFFORCE, &space, sizeof(space));
+    (void)setsockopt(q->fd, SOL_SOCKET, SO_SNDBUFFORCE, &space, sizeof(space));
+    rc = uv_poll_init(q->dns->loop, &q->poll, q->fd);
+    assert(rc == 0);
+    q->polling = true;
+    q->dns->live++;
     return 0;
+}
+
+/* The sender's address modulo QUEUES chooses the socket, by the order in which they were bound
+ * (SO_ATTACH_REUSEPORT_CBPF, socket(7)). */
+static int spread(int fd)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)SKF_NET_OFF + 12),
+        BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, QUEUES),
+        BPF_STMT(BPF_RET | BPF_A, 0),
+    };
+    const struct sock_fprog program = {.len = ARRAY_LEN(code), .filter = code};
+
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)) < 0
+               ? -errno
+               : 0;
+}
+
+static int open_udp(struct uv_dns *d, const struct sockaddr_in *name, struct err *e)
+{
+    int rc = 0;
+
+    for (unsigned i = 0; i < QUEUES && rc == 0; i++) {
+        rc = open_queue(&d->queues[i], name);
+    }
+    if (rc == 0) {
+        rc = spread(d->queues[0].fd);
+    }
+    return rc < 0 ? err_set(e, -rc, "listen for names on %s:%u", d->config.address,
+                            (unsigned)d->config.port)
+                  : 0;
 }
 
 static int open_all(struct uv_dns *d, struct err *e)
@@ -275,11 +319,9 @@ static int open_all(struct uv_dns *d, struct err *e)
     if (rc < 0) {
         return rc;
     }
-    rc = uv_poll_init(d->loop, &d->poll, d->fd);
-    assert(rc == 0);
-    d->poll.data = d;
-    d->live++;
-    (void)uv_poll_start(&d->poll, UV_READABLE, on_datagrams);
+    for (unsigned i = 0; i < QUEUES; i++) {
+        (void)uv_poll_start(&d->queues[i].poll, UV_READABLE, on_datagrams);
+    }
     (void)uv_timer_init(d->loop, &d->timer);
     d->timer.data = d;
     d->live++;
@@ -296,8 +338,10 @@ int uv_dns_create(struct uv_loop_s *loop, const struct uv_dns_config *config, st
     d->config = *config;
     d->resolv_conf = xstrdup(config->resolv_conf);
     d->config.resolv_conf = d->resolv_conf;
-    d->fd = -1;
     d->live = 1;
+    for (unsigned i = 0; i < QUEUES; i++) {
+        d->queues[i] = (struct queue){.dns = d, .fd = -1};
+    }
     d->flights_end = &d->flights;
     d->cache = dnscache_create(CACHE_MAX);
     d->clients = xcalloc(CLIENTS, sizeof(*d->clients));
@@ -330,8 +374,12 @@ void uv_dns_close(struct uv_dns *d, void (*closed)(void *arg), void *arg)
     uv_dns_forward_close(d);
     uv_dns_tcp_close(d);
     if (d->timer.data != NULL) {
-        uv_close((uv_handle_t *)&d->poll, on_handle_closed);
-        uv_close((uv_handle_t *)&d->timer, on_handle_closed);
+        uv_close((uv_handle_t *)&d->timer, on_timer_closed);
+    }
+    for (unsigned i = 0; i < QUEUES; i++) {
+        if (d->queues[i].polling) {
+            uv_close((uv_handle_t *)&d->queues[i].poll, on_queue_closed);
+        }
     }
     uv_dns_let_go(d);
 }

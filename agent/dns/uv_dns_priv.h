@@ -32,6 +32,17 @@ struct client {
 struct conn; /* uv_dns_tcp.c */
 struct flight;
 
+/* Askers are spread by their address over sockets, each with its own room: who floods one leaves
+ * the others free. */
+#define QUEUES 8u
+
+struct queue {
+    struct uv_dns *dns;
+    uv_poll_t poll;
+    int fd;
+    bool polling;
+};
+
 /* Where an answer goes: a datagram's sender, or a connection as long as it is there. */
 struct reply_to {
     struct sockaddr_in peer;
@@ -43,8 +54,7 @@ struct uv_dns {
     struct uv_dns_config config;
     char *resolv_conf;
     uint32_t address;
-    int fd;
-    uv_poll_t poll;
+    struct queue queues[QUEUES];
     uv_tcp_t tcp;
     uv_timer_t timer;
     struct dnscache *cache;

@@ -10,6 +10,7 @@
 
 #include "agent/dns/dns.h"
 #include "agent/dns/dnsmsg.h"
+#include "agent/net/ip6.h"
 #include "common/cleanup.h"
 #include "common/err.h"
 
@@ -19,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const aliases[] = {"www", "www.example.org"};
 static const struct svc_network web_nets[] = {
-    {.name = "shop_default", .vip = 0x0af00001, .aliases = aliases, .n_aliases = 2}};
+    {.name = "shop_default", .vip = 0x0af00001, .aliases = aliases, .n_aliases = 2, .ipv6 = true}};
 static const struct svc_network db_nets[] = {{.name = "shop_inner"}};
 static const struct svc_network secret_nets[] = {{.name = "secret_default", .vip = SECRET}};
 static const struct svc_endpoint eps[] = {
@@ -29,6 +30,8 @@ static const struct svc_endpoint eps[] = {
 static const struct svc_endpoint secret_eps[] = {
     {.incarnation = 9, .slot = 1, .address = SECRET, .networks = 1, .ready = true}};
 static const struct svc_port ports[] = {{.published = 80, .target = 8080}};
+
+static const struct ip6 cluster = {{0xfd, 0x12, 0x34, 0x56, 0x78, 0x9a}};
 
 static const struct svc_entry entries[] = {
     {"shop", "web", SVC_BALANCE_RANDOM, web_nets, 1, eps, 3, ports, 1},
@@ -49,6 +52,7 @@ static struct dns_names *names_of_all(void)
 
     if (names == NULL) {
         names = dns_names_create(0x0a800000, 9);
+        dns_names_ip6(names, &cluster);
         for (unsigned i = 0; i < ARRAY_LEN(entries); i++) {
             dns_names_service(names, entries[i].stack, entries[i].service, &entries[i]);
         }

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "agent/dns/dnsmsg.h"
 #include "common/cleanup.h"
@@ -51,6 +52,28 @@ START_TEST(a_stranger_is_not)
     dnsrig_wait(tcp, 200);
     ck_assert_str_eq(dnsrig_ask(udp, "web", DNSMSG_A), "nothing");
     ck_assert_str_eq(dnsrig_ask(tcp, "web", DNSMSG_A), "nothing");
+}
+END_TEST
+
+/* By another program, or by another agent. */
+START_TEST(a_taken_port_is_told)
+{
+    static const int types[] = {SOCK_DGRAM, SOCK_STREAM};
+
+    for (unsigned i = 0; i < ARRAY_LEN(types); i++) {
+        auto_close int fd = dnsrig_resolver(9, types[i]);
+        const struct uv_dns_config config = {
+            .address = "127.0.0.9", .port = 53, .resolv_conf = "/dev/null"};
+        struct uv_dns *dns;
+        uv_loop_t loop;
+        struct err e;
+
+        ck_assert_int_eq(uv_loop_init(&loop), 0);
+        ck_assert_int_eq(uv_dns_create(&loop, &config, &dns, &e), -EADDRINUSE);
+        ck_assert_ptr_nonnull(strstr(e.text, "127.0.0.9:53"));
+        ck_assert_int_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
+        ck_assert_int_eq(uv_loop_close(&loop), 0);
+    }
 }
 END_TEST
 
@@ -314,6 +337,7 @@ int main(void)
     tcase_set_timeout(c, 100);
     tcase_add_test(c, a_container_is_answered);
     tcase_add_test(c, a_stranger_is_not);
+    tcase_add_test(c, a_taken_port_is_told);
     tcase_add_test(c, noise_is_not_answered);
     tcase_add_test(c, the_world_is_not_for_all);
     tcase_add_test(c, questions_follow_each_other);
