@@ -176,6 +176,7 @@ class Watch:
         self.deaths = 0
         c.apply(STEADY, "--wait")
         self.steady = pids(c, "steady")
+        until("the service table is kept", lambda: os.path.exists(os.path.join(c.hosts["a"].state, "services")))
         self.traces = traces(c)
         self.number = 0
 
@@ -296,6 +297,17 @@ def by_forgetting(w, order):
     return 1
 
 
+def by_keeping(w, order):
+    """The service table is written a second after it has changed."""
+    agent = w.c.hosts["a"].agent
+    agent.stop()
+    agent.start(env=order.env)
+    w.pass_by()
+    w.until("the service table is kept", order.done, timeout=5)
+    w.pass_by()
+    return 1
+
+
 def by_ending(w, order):
     daemon = daemon_of(w, order.name)
     daemon.stop()
@@ -400,6 +412,7 @@ def by_full_store(w, order):
 WAYS = (
     ("agent.image.", by_loading),
     ("worker.load.", by_loading),
+    ("agent.services.", by_keeping),
     ("agent.journal.before_rename", by_bulk),
     ("agent.journal.after_rename", by_bulk),
     ("agent.volume.before_discard", by_forgetting),
