@@ -276,6 +276,26 @@ def names_without_controller(c):
         until("all nodes are ready", lambda: c.ready() == 3, timeout=30)
 
 
+def port_taken(c):
+    """Somebody else has the name server's port: all else goes on, the node says so, and it comes back."""
+    def degraded():
+        return [n.get("degraded", "") for n in c.json("nodes")["nodes"] if n["name"] == "b"][0]
+    host, p = c.hosts["b"], LAST["b"]
+    vip = names_of(p, "api")[0]
+    host.agent.kill()
+    other = subprocess.Popen(["nsenter", f"--net=/run/netns/{host.netns}", "--", "python3", "-c",
+                              "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', 53)); time.sleep(60)"])
+    try:
+        host.agent.start()
+        until("the node says so", lambda: c.ready() == 3 and "53" in degraded(), timeout=20)
+        assert inside(p, "get", vip, "9000", "/healthz").get("status") == 200
+    finally:
+        other.kill()
+        other.wait()
+    until("names are there again", lambda: names_of(p, "api") == [vip], timeout=10)
+    until("the node is well", lambda: "53" not in degraded(), timeout=5)
+
+
 LAST = {}
 
 
@@ -369,7 +389,7 @@ def removed(c):
 
 
 TESTS = [applies, names, addresses, itself, matrix, outwards, ingress, conflicts, spoofed, remember, rolling, remember, moving, agent_killed,
-         controller_away, names_without_controller, link_cut, link_down, faults, link_removed, removed]
+         controller_away, names_without_controller, port_taken, link_cut, link_down, faults, link_removed, removed]
 
 
 def main():
