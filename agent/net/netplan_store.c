@@ -131,11 +131,22 @@ static int by_ref(const void *a, const void *b)
     return compare_refs(a, b);
 }
 
+static bool is_sorted(const struct netelems *l)
+{
+    for (unsigned i = 1; i < l->n; i++) {
+        if (compare_refs(&l->list[i - 1], &l->list[i]) >= 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Mostly they are made in order. */
 static void sort_refs(struct netelems *l)
 {
     unsigned kept = 0;
 
-    if (l->n == 0) {
+    if (is_sorted(l)) {
         return;
     }
     qsort(l->list, l->n, sizeof(*l->list), by_ref);

@@ -153,17 +153,73 @@ static void prefer_answering(struct backends *b)
     b->n = n;
 }
 
-/* Each node begins elsewhere, so that of very many all are used by somebody. */
-static unsigned first_of(const struct netplan *p, unsigned n)
+/* A candidate's rank, which differs from node to node (the finalizer of MurmurHash3). */
+static uint64_t rank_of(const struct netplan *p, uint64_t incarnation)
 {
-    return n <= NETPLAN_BACKENDS_MAX
-               ? 0
-               : (unsigned)(id128_hash(&p->config.block, sizeof(p->config.block)).lo % n);
+    uint64_t h = incarnation ^ (uint64_t)p->config.block << 32;
+
+    h = (h ^ h >> 33) * 0xff51afd7ed558ccdu;
+    h = (h ^ h >> 33) * 0xc4ceb9fe1a85ec53u;
+    return h ^ h >> 33;
 }
 
-static unsigned at_most(unsigned n)
+static void swap(uint64_t *a, uint64_t *b)
 {
-    return n < NETPLAN_BACKENDS_MAX ? n : NETPLAN_BACKENDS_MAX;
+    uint64_t c = *a;
+
+    *a = *b;
+    *b = c;
+}
+
+/* The k-th smallest (quickselect, in three parts). Moves them. */
+static uint64_t smallest(uint64_t *list, unsigned n, unsigned k)
+{
+    unsigned low = 0, high = n;
+
+    while (high - low > 1) {
+        uint64_t pivot = list[low + (high - low) / 2];
+        unsigned less = low, at = low, more = high;
+
+        while (at < more) {
+            if (list[at] < pivot) {
+                swap(&list[less++], &list[at++]);
+            } else if (list[at] > pivot) {
+                swap(&list[at], &list[--more]);
+            } else {
+                at++;
+            }
+        }
+        if (k >= less && k < more) {
+            return pivot;
+        }
+        low = k < less ? low : more;
+        high = k < less ? less : high;
+    }
+    return list[low];
+}
+
+/* Of very many each node takes others, so that all are used by somebody; one that comes or goes
+ * changes no more than itself (rendezvous hashing). */
+static void limit(const struct netplan *p, struct backends *b)
+{
+    uint64_t *ranks, highest;
+    unsigned n = 0;
+
+    if (b->n <= NETPLAN_BACKENDS_MAX) {
+        return;
+    }
+    ranks = xcalloc(b->n, sizeof(*ranks));
+    for (unsigned i = 0; i < b->n; i++) {
+        ranks[i] = rank_of(p, b->list[i]->incarnation);
+    }
+    highest = smallest(ranks, b->n, NETPLAN_BACKENDS_MAX - 1);
+    for (unsigned i = 0; n < NETPLAN_BACKENDS_MAX; i++) {
+        if (rank_of(p, b->list[i]->incarnation) <= highest) {
+            b->list[n++] = b->list[i];
+        }
+    }
+    b->n = n;
+    free(ranks);
 }
 
 static void want_vip(const struct netplan *p, const struct netplan_service *s, unsigned network,
@@ -180,15 +236,15 @@ static void want_vip(const struct netplan *p, const struct netplan_service *s, u
         }
     }
     prefer_answering(&b);
-    key.n = at_most(b.n);
+    limit(p, &b);
+    key.n = b.n;
     key.chain = s->entry->balance == SVC_BALANCE_CLIENT ? NETELEM_CHAIN_VIC : NETELEM_CHAIN_VIP;
     claim = key.n > 0 ? netplan_store_claim(w, &key) : NULL;
     for (unsigned i = 0; i < key.n; i++) {
-        netelems_add(&claim->elems,
-                     &(struct netelem){.set = NETELEM_VIP_TO,
-                                       .address = n->vip,
-                                       .index = i,
-                                       .to = b.list[(first_of(p, b.n) + i) % b.n]->address});
+        netelems_add(&claim->elems, &(struct netelem){.set = NETELEM_VIP_TO,
+                                                      .address = n->vip,
+                                                      .index = i,
+                                                      .to = b.list[i]->address});
     }
     free(b.list);
 }
@@ -331,11 +387,12 @@ static void want_port(const struct netplan *p, const struct netplan_spots *spots
         find_backends(spots, port, false, &b);
     }
     key.chain = one ? NETELEM_CHAIN_ONE : NETELEM_CHAIN_ANY;
-    key.n = at_most(b.n);
+    limit(p, &b);
+    key.n = b.n;
     to.set = one ? NETELEM_ONE_TO : NETELEM_ANY_TO;
     claim = key.n > 0 ? netplan_store_claim(w, &key) : NULL;
     for (unsigned i = 0; i < key.n; i++) {
-        const struct netplan_spot *spot = b.list[(first_of(p, b.n) + i) % b.n];
+        const struct netplan_spot *spot = b.list[i];
 
         to.index = i;
         to.to = spot->address;

@@ -229,12 +229,24 @@ END_TEST
 
 START_TEST(of_very_many_some_are_taken)
 {
+    unsigned among = 0;
+
     web.n_endpoints = 400;
     local(100, "shop", "cron", shop_net, true, false);
     tell_web();
     ck_assert_uint_eq(count(NETELEM_VIP_TO), NETPLAN_BACKENDS_MAX);
     ck_assert_uint_eq(netplan_backends_max(plan), NETPLAN_BACKENDS_MAX);
     ck_assert_uint_eq(diff.backends_max, NETPLAN_BACKENDS_MAX);
+    for (unsigned i = 0; i < all.n; i++) {
+        among += all.list[i].set == NETELEM_VIP_TO && all.list[i].to == endpoints[7].address;
+    }
+    netplan_diff_finish(&diff);
+    endpoints[7].ready = false;
+    tell_web();
+    ck_assert_uint_eq(count(NETELEM_VIP_TO), NETPLAN_BACKENDS_MAX);
+    netplan_diff_settle(&diff);
+    ck_assert(among > 0 || diff.added.n == 0); /* who was not among them changes nothing */
+    netplan_diff_finish(&diff);
     web.n_endpoints = 2;
     tell_web();
     ck_assert_uint_eq(netplan_backends_max(plan), 2);
