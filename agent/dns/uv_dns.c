@@ -312,9 +312,9 @@ static int open_all(struct uv_dns *d, struct err *e)
         return err_say(e, EINVAL, "names: \"%s\" is no IPv4 address", d->config.address);
     }
     d->address = ntohl(name.sin_addr.s_addr);
-    rc = open_udp(d, &name, e);
+    rc = uv_dns_tcp_open(d, &name, e); /* first: it fails beside another agent */
     if (rc == 0) {
-        rc = uv_dns_tcp_open(d, &name, e);
+        rc = open_udp(d, &name, e);
     }
     if (rc < 0) {
         return rc;
