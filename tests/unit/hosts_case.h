@@ -44,8 +44,8 @@ int hosts_case_shell(int ns, const char *fmt, ...) __attribute__((format(printf,
 int hosts_case_socket(int ns, int type);
 int hosts_case_serve(int ns, int type, uint16_t port);
 
-/* Sends `bytes` of the text, over and over, by TCP from one namespace to another's address; returns whom the receiver saw, 0:
- * it was not reached. */
+/* Sends `bytes` of the text, over and over, by TCP from one namespace to another's address; returns
+ * whom the receiver saw, 0: it was not reached. */
 uint32_t hosts_case_carry(int from, int to, uint32_t address, size_t bytes);
 
 /* From container to container, which sees who it is. */

@@ -184,7 +184,7 @@ START_TEST(nothing_goes_in_the_clear_when_encryption_is_asked_for)
     (void)overhear();
     must(hosts[A].ns, "ip route | grep -q '^unreachable 10.128.8.0/22' &&"
                       "ip route | grep -q '^unreachable 10.128.12.0/22' &&"
-                      "ip route | grep -q '^unreachable 10.128.0.0/9'");
+                      "ip route | grep -q '^blackhole 10.128.0.0/9'");
     none(hosts[A].ns, "ip -o link | grep -q wxtest");
     for (unsigned to = B; to <= C; to++) {
         ck_assert_uint_eq(
