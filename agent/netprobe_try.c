@@ -135,7 +135,9 @@ void netprobe_try_name(struct netprobe *p, struct buf *rows)
     ssize_t n;
     size_t len;
 
-    (void)getrandom(&id, sizeof(id), GRND_NONBLOCK);
+    if (getrandom(&id, sizeof(id), 0) != sizeof(id)) {
+        return;
+    }
     len = p->question != NULL ? make_question(p->question, id, question, sizeof(question)) : 0;
     if (len == 0 || p->netns < 0) {
         return;

@@ -299,9 +299,14 @@ unsigned codec_want_warnings(const struct codec_want *want, char **ret_list, uns
     const Wherry__Spec__Stack *m = message(want);
     unsigned n = 0;
 
-    if (m->n_services > 1 && n < max) {
-        ret_list[n++] = xstrdup("names of services do not resolve in containers yet: services "
-                                "reach each other by published ports");
+    for (size_t i = 0; i < m->n_services && n < max; i++) {
+        const Wherry__Spec__Container *c = m->services[i]->container;
+
+        if (c->network_mode == WHERRY__SPEC__NETWORK_MODE__NETWORK_BRIDGE && c->n_networks == 0) {
+            ret_list[n++] = xasprintf("service %.100s is on no network: no other service reaches "
+                                      "it, and it has no name",
+                                      m->services[i]->name);
+        }
     }
     return n;
 }

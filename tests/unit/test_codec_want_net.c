@@ -3,6 +3,7 @@
  * that could break it, and what stays when services are kept. */
 #include <check.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/cleanup.h"
@@ -154,6 +155,7 @@ END_TEST
 /* Documents from before there were networks: on none. */
 START_TEST(none)
 {
+    char *said[2] = {0};
     struct sample s;
     auto_want struct codec_want *want = NULL;
 
@@ -164,6 +166,9 @@ START_TEST(none)
     ck_assert_uint_eq(codec_want_stack(want)->n_networks, 0);
     ck_assert_uint_eq(codec_want_stack(want)->wants[0].ask.n_networks, 0);
     ck_assert(codec_want_stack(want)->wants[0].ask.ports[0].ingress);
+    ck_assert_uint_eq(codec_want_warnings(want, said, 2), 1);
+    ck_assert_ptr_nonnull(strstr(said[0], "service web is on no network"));
+    free(said[0]);
 }
 END_TEST
 
