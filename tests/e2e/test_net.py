@@ -284,8 +284,10 @@ def port_taken(c):
     vip = names_of(p, "api")[0]
     host.agent.kill()
     other = subprocess.Popen(["nsenter", f"--net=/run/netns/{host.netns}", "--", "python3", "-c",
-                              "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', 53)); time.sleep(60)"])
+                              "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', 53)); print('has it', flush=True); time.sleep(60)"],
+                             stdout=subprocess.PIPE)
     try:
+        assert other.stdout.readline() == b"has it\n"
         host.agent.start()
         until("the node says so", lambda: c.ready() == 3 and "53" in degraded(), timeout=20)
         assert inside(p, "get", vip, "9000", "/healthz").get("status") == 200
