@@ -29,6 +29,7 @@
     X(INGRESS, "w_ingress", "apt", "-") /* local containers' ports that other nodes may lead to */ \
     X(NOOUT, "w_noout", "a", "-")       /* local containers that may not leave the cluster */      \
     X(OUT, "w_out", "aN", "-")          /* the exceptions */                                       \
+    X(EXTRA, "w_extra", "a", "-") /* asked for by containers of other nodes; also in w_vip */      \
     /* ---- */                                                                                     \
     X(SELF, "w_self", "aa", "-")    /* local containers, twice: what goes from one to itself */    \
     X(NODES, "w_nodes", "a", "-")   /* the other nodes' own addresses */                           \

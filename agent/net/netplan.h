@@ -12,6 +12,7 @@
  * - A virtual address leads to the ready endpoints on its network that do not drain and whose node
  *   answers; if no node of them answers, to all of them. What this node knows better than the
  *   table (its own containers ended, drain, or became ready) counts.
+ * - An address that a container of another node has asked for leads to the one out of its block.
  * - An ingress port leads to the ready endpoints of this node if there are any, else to others, as
  *   above. Services have it of their entry, and of containers of this node that the entry does not
  *   know yet. Where two claim one port, the first by name that has somebody behind it has it.

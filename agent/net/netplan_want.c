@@ -285,6 +285,49 @@ static void want_vips(const struct netplan *p, const struct netplan_service *s,
     }
 }
 
+/* ---- addresses that were asked for ---- */
+
+/* Whether a container of this node is on one of its networks. */
+static bool is_met(const struct netplan_service *s, const struct netplan_spot *spot)
+{
+    for (unsigned i = 0; s->entry != NULL && i < s->entry->n_networks; i++) {
+        if ((spot->networks >> i & 1) != 0 && has_classes(s, s->entry->networks[i].name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_repeated(const struct netplan_spots *spots, unsigned i)
+{
+    for (unsigned k = 0; k < i; k++) {
+        if (spots->list[k].here == NULL && spots->list[k].extra == spots->list[i].extra) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Only its own node has a route to such an address: here it leads to the one out of that node's
+ * block, as a virtual address does, ready or not. So every way between nodes is good for it. */
+static void want_extras(const struct netplan_service *s, const struct netplan_spots *spots,
+                        struct netplan_want *w)
+{
+    for (unsigned i = 0; i < spots->n; i++) {
+        const struct netplan_spot *spot = &spots->list[i];
+        struct netelem key = {
+            .set = NETELEM_VIP, .address = spot->extra, .chain = NETELEM_CHAIN_VIP, .n = 1};
+
+        if (spot->here != NULL || spot->extra == 0 || is_repeated(spots, i) || !is_met(s, spot)) {
+            continue;
+        }
+        add_ref(w, (struct netelem){.set = NETELEM_EXTRA, .address = spot->extra});
+        netelems_add(
+            &netplan_store_claim(w, &key)->elems,
+            &(struct netelem){.set = NETELEM_VIP_TO, .address = spot->extra, .to = spot->address});
+    }
+}
+
 /* ---- published ports ---- */
 
 /* Where a container of this node has its own word about a port; 0: it has not. */
@@ -444,6 +487,7 @@ void netplan_want_service(struct netplan *p, struct netplan_service *s, struct n
     netplan_spots_gather(p, s, &spots);
     any = want_classes(p, s, &spots, ret);
     want_vips(p, s, &spots, ret);
+    want_extras(s, &spots, ret);
     any = want_ports(p, s, &spots, ret) || any;
     for (unsigned i = 0; any && i < spots.n; i++) {
         if (spots.list[i].here == NULL) {

@@ -35,7 +35,8 @@
  *   another node neither: what goes to a node keeps the container's address, so that the node can
  *   tell.
  * - w_forward: segments are no larger than the way; what has begun goes on. Then w_from and w_into.
- * - w_from, out of a container: to published ports; w_across, to containers: where its class may
+ * - w_from, out of a container: to addresses that other nodes' containers asked for, which is to
+ *   them; to published ports; w_across, to containers: where its class may
  *   go, and a virtual address is refused aloud whether it exists or not (TCP by a reset,
  *   which has no limit of so many a second), another's container in silence; outside: everything
  * but link-local addresses (169.254.169.254 gives away the cloud's credentials) and nodes, unless
@@ -59,6 +60,7 @@ static const char *const table[] = {
     "add set %T w_ingress { type ipv4_addr . inet_proto . inet_service; }",
     "add set %T w_noout { type ipv4_addr; }",
     "add set %T w_out { type ipv4_addr . ipv4_addr; flags interval; }",
+    "add set %T w_extra { type ipv4_addr; }",
     "add set %T w_self { type ipv4_addr . ipv4_addr; }",
     "add set %T w_nodes { type ipv4_addr; }",
     "add set %T w_gates { type ipv4_addr; }",
@@ -130,6 +132,7 @@ static const char *const table[] = {
     "add rule %T w_across %C{reach} drop",
 
     "add chain %T w_from",
+    "add rule %T w_from ct original ip daddr @w_extra goto w_across",
     "add rule %T w_from ct status dnat ct original ip daddr != %V accept",
     "add rule %T w_from oifname \"%L*\" goto w_across",
     "add rule %T w_from ip daddr %R goto w_across",

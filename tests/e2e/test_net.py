@@ -63,6 +63,21 @@ services:
     x-wherry: {egress: deny}
 """
 
+ASKED = """
+name: asked
+services:
+  fixed:
+    image: shop/web:1
+    networks: {here: {ipv4_address: 10.77.0.9, mac_address: "02:42:0a:4d:00:09"}}
+    x-wherry: {bandwidth: {in: 20mbit, out: 10mbit}}
+  peer:
+    image: shop/web:1
+    networks: [here]
+    deploy: {mode: global}
+networks:
+  here: {ipam: {config: [{subnet: 10.77.0.0/24}]}}
+"""
+
 
 def shop(colour="blue", web=3):
     return SHOP.format(colour=colour, web=web)
@@ -201,6 +216,23 @@ def outwards(c):
     assert inside(container(c, "shop", "client"), "connect", "10.99.0.1", c.port, "2")["result"] == "ok"
     for stack, service in (("shop", "hidden"), ("other", "quiet")):
         assert inside(container(c, stack, service), "connect", "10.99.0.1", c.port, "0.5")["result"] != "ok", service
+
+
+def asked(c):
+    """A link with an address, a MAC and limits of its own, reached by that address on every host."""
+    c.apply(ASKED, "--wait")
+    fixed = container(c, "asked", "fixed")
+    assert "bandwidth: in 20mbit, out 10mbit: applied" in c.wherry("inspect", fixed["name"]).stdout
+    link = run("nsenter", "-t", fixed["pid"], "-n", "--", "ip", "-o", "addr", "show", "eth0").stdout
+    link += run("nsenter", "-t", fixed["pid"], "-n", "--", "ip", "-o", "link", "show", "eth0").stdout
+    assert "02:42:0a:4d:00:09" in link and "10.77.0.9/32" in link and fixed["address"] + "/32" in link, link
+    for node in c.hosts:
+        until(f"it is reached from {node}", lambda n=node: inside(container(c, "asked", "peer", n), "connect", "10.77.0.9", "8080", "1")["result"] == "ok", timeout=5)
+        assert inside(container(c, "shop", "client", node), "connect", "10.77.0.9", "8080", "0.5")["result"] != "ok", node
+    traffic = [x for x in c.json("net", "stats")["containers"] if x["container"] == fixed["name"]]
+    assert len(traffic) == 1 and traffic[0].get("in_bytes", 0) > 0 and traffic[0].get("connections", 0) > 0, traffic
+    c.wherry("rm", "asked", "--wait")
+    assert " wi" not in c.hosts[fixed["node"]].exec("ip", "-o", "link").stdout
 
 
 def ingress(c):
@@ -390,7 +422,7 @@ def removed(c):
         assert "169.254.1.1" not in host.exec("ip", "-o", "addr").stdout
 
 
-TESTS = [applies, names, addresses, itself, matrix, outwards, ingress, conflicts, spoofed, remember, rolling, remember, moving, agent_killed,
+TESTS = [applies, names, addresses, itself, matrix, outwards, asked, ingress, conflicts, spoofed, remember, rolling, remember, moving, agent_killed,
          controller_away, names_without_controller, port_taken, link_cut, link_down, faults, link_removed, removed]
 
 

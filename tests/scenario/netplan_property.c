@@ -508,6 +508,31 @@ static void model_vips(const struct world *w, const struct service *s, const str
     }
 }
 
+static void model_extras(const struct world *w, const struct point *points, unsigned n,
+                         struct netelems *ret)
+{
+    for (unsigned i = 0; i < n; i++) {
+        bool met = false;
+
+        for (unsigned k = 0; k < LOCALS; k++) {
+            for (unsigned m = 0; w->locals[k].there && m < points[i].n_networks; m++) {
+                met = met || is_on(w->locals[k].networks, w->locals[k].is.n_networks,
+                                   points[i].networks[m]);
+            }
+        }
+        if (met && points[i].here == NULL && points[i].extra != 0) {
+            put(ret, (struct netelem){.set = NETELEM_EXTRA, .address = points[i].extra});
+            put(ret, (struct netelem){.set = NETELEM_VIP,
+                                      .address = points[i].extra,
+                                      .chain = NETELEM_CHAIN_VIP,
+                                      .n = 1});
+            put(ret, (struct netelem){.set = NETELEM_VIP_TO,
+                                      .address = points[i].extra,
+                                      .to = points[i].address});
+        }
+    }
+}
+
 static bool same_port(const struct netplan_port *a, const struct netplan_port *b)
 {
     return a->udp == b->udp && a->published == b->published && a->host_ip == b->host_ip;
@@ -632,6 +657,7 @@ static void model_service(const struct world *w, unsigned service, struct netele
 
     if (w->services[service].there) {
         model_vips(w, &w->services[service], points, n, &own);
+        model_extras(w, points, n, &own);
     }
     model_ports(w, service, points, n, &own);
     for (unsigned i = 0; i < own.n; i++) {

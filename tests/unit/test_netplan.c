@@ -150,6 +150,15 @@ START_TEST(extra_addresses_are_reached_like_the_others)
     local(100, "shop", "cron", shop_net, true, false);
     tell_web();
     ck_assert(has((struct netelem){.set = NETELEM_REACH, .mark = 1, .address = 0x0ac80001u}));
+    ck_assert(has((struct netelem){
+        .set = NETELEM_VIP, .address = 0x0ac80001u, .chain = NETELEM_CHAIN_VIP, .n = 1}));
+    ck_assert(has((struct netelem){
+        .set = NETELEM_VIP_TO, .address = 0x0ac80001u, .to = endpoints[0].address}));
+    ck_assert(has((struct netelem){.set = NETELEM_EXTRA, .address = 0x0ac80001u}));
+    netplan_local_gone(plan, 100, &diff);
+    ck_assert_uint_eq(count(NETELEM_EXTRA), 0);
+    ck_assert(!has((struct netelem){
+        .set = NETELEM_VIP_TO, .address = 0x0ac80001u, .to = endpoints[0].address}));
 }
 END_TEST
 
