@@ -156,6 +156,13 @@ static int create(struct uv_agent_net *n, struct err *e)
     return uv_agent_net_up_create(n, &config, &n->up, e);
 }
 
+static void tell_facts(struct uv_agent_net *n)
+{
+    if (n->agent->link != NULL) {
+        uv_agent_link_facts(n->agent);
+    }
+}
+
 /* Everybody who waits tries again; the core wakes them as for images. */
 static void wake(struct uv_agent *a)
 {
@@ -164,21 +171,36 @@ static void wake(struct uv_agent *a)
     uv_agent_queue(a, &event);
 }
 
+/* The same reason is said once. */
+static void say_down(struct uv_agent_net *n, const struct err *why)
+{
+    bool news = n->tried_ms == 0 || strcmp(n->why.text, why->text) != 0;
+
+    n->why = *why;
+    n->tried_ms = uv_agent_now_ms();
+    if (news) {
+        log_error("the network does not come up: %s", why->text);
+        tell_facts(n);
+    }
+}
+
 static void bring_up(struct uv_agent_net *n)
 {
     const struct ledger *ledger = &n->agent->ledger;
-    uint64_t now = uv_agent_now_ms();
+    struct err e;
 
-    if (n->tried_ms > 0 && now < n->tried_ms + RETRY_MS) {
+    if (n->tried_ms > 0 && uv_agent_now_ms() < n->tried_ms + RETRY_MS) {
         return;
     }
-    if (create(n, &n->why) < 0) {
-        n->tried_ms = now;
-        log_error("the network does not come up: %s", n->why.text);
+    if (create(n, &e) < 0) {
+        say_down(n, &e);
         return;
     }
     n->live++;
-    n->tried_ms = 0;
+    if (n->tried_ms > 0) {
+        n->tried_ms = 0;
+        tell_facts(n);
+    }
     (void)snprintf(n->range, sizeof(n->range), "%s", ledger->cluster_range);
     (void)snprintf(n->block, sizeof(n->block), "%s", ledger->node_block);
     log_info("network: this node's block is %s of %s", n->block, n->range);
