@@ -26,6 +26,7 @@
  *   host's own processes too. 127.0.0.1 is the only loopback address that is published: 127.0.0.53
  *   is somebody's resolver. Another node's address is as good as our own for a container, which
  *   does not come to that node itself.
+ * - w_vain: a virtual address that leads nowhere is refused here, because no route leads to it.
  * - w_post: a container that comes by a virtual address to itself, or by a published port to one of
  *   its own node, must get its answers through the host, hence the gateway's address; so must
  *   127.0.0.1. Who comes from outside and is led on to another node comes back by this one. What
@@ -91,6 +92,11 @@ static const char *const table[] = {
     "add rule %T w_pre fib daddr type local ip daddr != { 127.0.0.0/8, %G }"
     " meta l4proto . th dport vmap @w_any",
     "add rule %T w_pre iifname \"%L*\" ip daddr @w_nodes meta l4proto . th dport vmap @w_any",
+
+    "add chain %T w_vain { type filter hook prerouting priority dstnat + 10; }",
+    "add rule %T w_vain iifname \"%L*\" ip daddr %V meta l4proto tcp %C{reach}"
+    " reject with tcp reset",
+    "add rule %T w_vain iifname \"%L*\" ip daddr %V %C{reach} reject",
 
     "add chain %T w_output { type nat hook output priority -100; }",
     "add rule %T w_output ip daddr . meta l4proto . th dport vmap @w_one",
