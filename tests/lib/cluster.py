@@ -370,9 +370,9 @@ def http_get(address, port, path="/", netns=None, timeout=3):
     return int(code or 0), body
 
 
-def build_images(out, *names):
+def build_images(out, *names, source=os.path.join(TOP, "deploy/examples/images")):
     names = names or ("web", "api", "store", "job")
-    run(os.path.join(TOP, "deploy/examples/images/build"), out, *names, timeout=120)
+    run(os.path.join(source, "build"), out, *names, timeout=120)
     return [os.path.join(out, n) for n in names or sorted(os.listdir(out))]
 
 
