@@ -320,7 +320,6 @@ void uv_agent_net_detach(struct attempt *at)
 {
     struct uv_agent_net *n = at->unit->agent->net;
     struct netplan_diff diff = {0};
-    struct err e;
 
     if (at->address == 0 || n == NULL) {
         return;
@@ -329,9 +328,7 @@ void uv_agent_net_detach(struct attempt *at)
     if (n->up != NULL) {
         uv_agent_net_local_gone(n->up, at->of, &diff);
         uv_agent_net_up_apply(n->up, &diff);
-        if (net_detach(n->up->net, id_of(at), at->address, &e) < 0) {
-            log_warn("%s: %s", at->unit->name, e.text);
-        }
+        net_detach(n->up->net, id_of(at), at->address);
     }
     n->attached -= at->attached;
     at->attached = false;

@@ -22,9 +22,11 @@
 #include "agent/net/overlayplan.h"
 #include "agent/net/rtnl.h"
 #include "agent/net/rules.h"
+#include "agent/net/uv_unlink.h"
 #include "agent/net/wireguard.h"
 #include "common/cleanup.h"
 #include "common/failpoint.h"
+#include "common/log.h"
 
 /* Somebody waits for his ports to be in force. */
 struct waiter {
@@ -41,6 +43,7 @@ struct net {
     int rtnl;
     int genl;
     struct netlinks *links;
+    struct uv_unlink *unlink;
     struct overlay *overlay;
     struct netkeep *keep;
     struct nettable *table;
@@ -81,7 +84,7 @@ static int switch_forwarding_on(struct err *e)
 
 int net_reserve(struct net *net, uint32_t *ret_address, struct err *e)
 {
-    return netlinks_reserve(net->links, ret_address, e);
+    return netlinks_reserve(net->links, net->rtnl, ret_address, e);
 }
 
 int net_attach(struct net *net, struct net_id id, int netns_fd, const struct net_link *link,
@@ -90,9 +93,24 @@ int net_attach(struct net *net, struct net_id id, int netns_fd, const struct net
     return netlinks_attach(net->links, net->rtnl, id, netns_fd, link, e);
 }
 
-int net_detach(struct net *net, struct net_id id, uint32_t address, struct err *e)
+static void on_gone(void *arg, const struct uv_unlink_job *job, int status, const struct err *e)
 {
-    return netlinks_detach(net->links, net->rtnl, id, address, e);
+    struct net *net = arg;
+
+    if (status < 0) {
+        log_warn("network: %s", e->text);
+    } else {
+        netlinks_left(net->links, job->id);
+    }
+}
+
+void net_detach(struct net *net, struct net_id id, uint32_t address)
+{
+    struct uv_unlink_job job = {.id = id};
+
+    netlinks_leave(net->links, id, address, job.link);
+    netconfig_mirror_of_link(job.link, job.mirror);
+    uv_unlink_add(net->unlink, &job);
 }
 
 int net_adopt(struct net *net, const struct net_found *found, unsigned n, struct err *e)
@@ -371,8 +389,7 @@ static struct net *make(const struct net_config *c)
     net->all = c->all;
     net->arg = c->arg;
     net->nft_program = xstrdup(c->nft_program != NULL ? c->nft_program : "nft");
-    net->rtnl = -1;
-    net->genl = -1;
+    net->rtnl = net->genl = -1;
     return net;
 }
 
@@ -394,6 +411,7 @@ static int bring_up(struct net *net, struct uv_loop_s *loop, struct err *e)
                                      .all = on_all,
                                      .done = on_done,
                                      .arg = net};
+    struct uv_unlink_config unlink = {loop, on_gone, net};
     int rc;
 
     net->rtnl = rtnl_open(e);
@@ -411,10 +429,14 @@ static int bring_up(struct net *net, struct uv_loop_s *loop, struct err *e)
     }
     rc = overlay_assert(net->overlay, net->rtnl, e);
     if (rc == 0) {
+        rc = uv_unlink_create(&unlink, &net->unlink, e);
+    }
+    if (rc == 0) {
         rc = keep(net, loop, e);
     }
     if (rc < 0) {
         nettable_close(net->table, false, NULL, NULL);
+        uv_unlink_close(net->unlink, NULL, NULL);
     }
     return rc;
 }
@@ -466,7 +488,8 @@ void net_close(struct net *net, bool remove, void (*closed)(void *arg), void *ar
         (void)netlinks_remove(net->links, net->rtnl, NULL);
         overlay_remove(net->overlay, net->rtnl);
     }
-    net->live = 2;
+    net->live = 3;
+    uv_unlink_close(net->unlink, on_part_closed, net);
     netkeep_close(net->keep, on_part_closed, net);
     nettable_close(net->table, remove, on_part_closed, net);
 }

@@ -86,9 +86,9 @@ struct net_link {
 int net_attach(struct net *net, struct net_id id, int netns_fd, const struct net_link *link,
                struct err *e);
 
-/* Removes the link where it still exists and gives its addresses (`address` 0: none was reserved)
- * back. Idempotent. */
-int net_detach(struct net *net, struct net_id id, uint32_t address, struct err *e);
+/* Removes the link where it still exists, beside the loop, and then gives its addresses (`address`
+ * 0: none was reserved) back. While it is under way, asking again changes nothing. */
+void net_detach(struct net *net, struct net_id id, uint32_t address);
 
 /* After a restart of the agent: what is still attached. Its addresses are reserved again, and links
  * of ours that are not in the list are removed. -EADDRINUSE, -ERANGE: an address is taken twice or

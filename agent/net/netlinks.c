@@ -22,6 +22,12 @@ struct extra {
     uint32_t address;
 };
 
+/* A run whose link is being removed. */
+struct leaving {
+    struct net_id id;
+    uint32_t address;
+};
+
 struct netlinks {
     char suffix[NET_SUFFIX_MAX + 1];
     unsigned mtu;
@@ -35,6 +41,9 @@ struct netlinks {
     struct extra *extras;
     unsigned n_extras;
     unsigned cap_extras;
+    struct leaving *leaving;
+    unsigned n_leaving;
+    unsigned cap_leaving;
 };
 
 /* ---- addresses of the block ---- */
@@ -57,7 +66,8 @@ static bool in_block(const struct netlinks *l, uint32_t address)
     return address > l->block && address - l->block < l->n_addresses - 1;
 }
 
-int netlinks_reserve(struct netlinks *l, uint32_t *ret_address, struct err *e)
+/* -ENOSPC: there is none. */
+static int take_address(struct netlinks *l, uint32_t *ret_address, struct err *e)
 {
     for (uint32_t tried = 0; tried < l->n_addresses; tried++) {
         uint32_t i = (l->next + tried) % l->n_addresses;
@@ -74,53 +84,6 @@ int netlinks_reserve(struct netlinks *l, uint32_t *ret_address, struct err *e)
 }
 
 /* ---- addresses that are asked for ---- */
-
-#define DEFAULT_PREFIX_MAX 1u /* 0.0.0.0/1 and 128.0.0.0/1 together are a default route, too */
-
-static int refuse(struct err *e, uint32_t a, const char *why)
-{
-    return err_say(e, EADDRINUSE, "ipv4_address %u.%u.%u.%u %s", a >> 24, a >> 16 & 0xff,
-                   a >> 8 & 0xff, a & 0xff, why);
-}
-
-static bool in_range(const struct netlinks *l, uint32_t address)
-{
-    uint32_t mask = l->range_prefix == 0 ? 0 : ~(uint32_t)0 << (32 - l->range_prefix);
-
-    return (address & mask) == l->range;
-}
-
-/* A /32 of ours would take it away from whoever has it. Routes of agents are not asked: they say
- * where the container was before, or are refused by the kernel if they are of another one. */
-static int check_unused(int rtnl, uint32_t address, struct err *e)
-{
-    struct rtnl_way way = {0};
-    int rc = rtnl_way_to(rtnl, address, &way, e);
-
-    if (rc < 0) {
-        return rc;
-    }
-    if (way.local) {
-        return refuse(e, address, "is the host's own");
-    }
-    if (!way.none && way.prefix > DEFAULT_PREFIX_MAX && way.protocol != RTNL_PROTOCOL) {
-        return refuse(e, address, "lies in a network to which this host has a route");
-    }
-    return 0;
-}
-
-static int check_extra(const struct netlinks *l, int rtnl, uint32_t address, struct err *e)
-{
-    if (in_range(l, address)) {
-        return refuse(e, address, "lies in the cluster's range, of which nodes give addresses");
-    }
-    for (unsigned i = 0; i < l->n_extras; i++) {
-        if (l->extras[i].address == address) {
-            return refuse(e, address, "belongs to another container of this node");
-        }
-    }
-    return check_unused(rtnl, address, e);
-}
 
 static void add_extra(struct netlinks *l, struct net_id id, uint32_t address)
 {
@@ -162,6 +125,8 @@ static int limit(const struct netlinks *l, int rtnl, const char *name, const str
     return tc_limit(rtnl, &limit, e);
 }
 
+/* ---- leaving ---- */
+
 /* The mirror last: until then what comes by the link is limited, or goes nowhere. */
 static int remove_link(int rtnl, const char *name, struct err *e)
 {
@@ -170,6 +135,128 @@ static int remove_link(int rtnl, const char *name, struct err *e)
 
     netconfig_mirror_of_link(name, mirror);
     return rc < 0 ? rc : tc_release(rtnl, mirror, e);
+}
+
+/* l->n_leaving: it is not. */
+static unsigned find_leaving(const struct netlinks *l, struct net_id id)
+{
+    unsigned i = 0;
+
+    while (i < l->n_leaving &&
+           (l->leaving[i].id.incarnation != id.incarnation || l->leaving[i].id.run != id.run)) {
+        i++;
+    }
+    return i;
+}
+
+void netlinks_leave(struct netlinks *l, struct net_id id, uint32_t address,
+                    char ret_link[NETCONFIG_LINK_NAME])
+{
+    netconfig_link_name(l->suffix, id, ret_link);
+    attached_remove(l->attached, ret_link);
+    if (find_leaving(l, id) < l->n_leaving) {
+        return;
+    }
+    if (l->n_leaving == l->cap_leaving) {
+        l->cap_leaving = l->cap_leaving > 0 ? l->cap_leaving * 2 : 16;
+        l->leaving = xrealloc(l->leaving, l->cap_leaving, sizeof(*l->leaving));
+    }
+    l->leaving[l->n_leaving++] = (struct leaving){.id = id, .address = address};
+}
+
+void netlinks_left(struct netlinks *l, struct net_id id)
+{
+    unsigned i = find_leaving(l, id);
+
+    if (i == l->n_leaving) {
+        return; /* somebody could not wait */
+    }
+    drop_extra(l, id);
+    if (in_block(l, l->leaving[i].address)) {
+        set_taken(l, l->leaving[i].address - l->block, false);
+    }
+    l->leaving[i] = l->leaving[--l->n_leaving];
+}
+
+/* Not beside the loop, because an address is needed now. */
+static int hurry(struct netlinks *l, int rtnl, struct net_id id, struct err *e)
+{
+    char name[NETCONFIG_LINK_NAME];
+    int rc;
+
+    netconfig_link_name(l->suffix, id, name);
+    rc = remove_link(rtnl, name, e);
+    if (rc == 0) {
+        netlinks_left(l, id);
+    }
+    return rc;
+}
+
+int netlinks_reserve(struct netlinks *l, int rtnl, uint32_t *ret_address, struct err *e)
+{
+    int rc = take_address(l, ret_address, e);
+
+    if (rc == -ENOSPC && l->n_leaving > 0) {
+        rc = hurry(l, rtnl, l->leaving[0].id, e);
+        rc = rc == 0 ? take_address(l, ret_address, e) : rc;
+    }
+    return rc;
+}
+
+/* ---- laying ---- */
+
+#define DEFAULT_PREFIX_MAX 1u /* 0.0.0.0/1 and 128.0.0.0/1 together are a default route, too */
+
+static int refuse(struct err *e, uint32_t a, const char *why)
+{
+    return err_say(e, EADDRINUSE, "ipv4_address %u.%u.%u.%u %s", a >> 24, a >> 16 & 0xff,
+                   a >> 8 & 0xff, a & 0xff, why);
+}
+
+static bool in_range(const struct netlinks *l, uint32_t address)
+{
+    uint32_t mask = l->range_prefix == 0 ? 0 : ~(uint32_t)0 << (32 - l->range_prefix);
+
+    return (address & mask) == l->range;
+}
+
+/* A /32 of ours would take it away from whoever has it. Routes of agents are not asked: they say
+ * where the container was before, or are refused by the kernel if they are of another one. */
+static int check_unused(int rtnl, uint32_t address, struct err *e)
+{
+    struct rtnl_way way = {0};
+    int rc = rtnl_way_to(rtnl, address, &way, e);
+
+    if (rc < 0) {
+        return rc;
+    }
+    if (way.local) {
+        return refuse(e, address, "is the host's own");
+    }
+    if (!way.none && way.prefix > DEFAULT_PREFIX_MAX && way.protocol != RTNL_PROTOCOL) {
+        return refuse(e, address, "lies in a network to which this host has a route");
+    }
+    return 0;
+}
+
+static int check_extra(struct netlinks *l, int rtnl, uint32_t address, struct err *e)
+{
+    int rc = 0;
+
+    if (in_range(l, address)) {
+        return refuse(e, address, "lies in the cluster's range, of which nodes give addresses");
+    }
+    for (unsigned i = 0; i < l->n_extras; i++) {
+        if (l->extras[i].address != address) {
+            continue;
+        }
+        if (find_leaving(l, l->extras[i].id) == l->n_leaving) {
+            return refuse(e, address, "belongs to another container of this node");
+        }
+        rc = hurry(l, rtnl, l->extras[i].id, e);
+        break;
+    }
+    return rc < 0 ? rc : check_unused(rtnl, address, e);
 }
 
 /* All of it or nothing. */
@@ -229,14 +316,10 @@ int netlinks_detach(struct netlinks *l, int rtnl, struct net_id id, uint32_t add
     char name[NETCONFIG_LINK_NAME];
     int rc;
 
-    netconfig_link_name(l->suffix, id, name);
-    attached_remove(l->attached, name);
+    netlinks_leave(l, id, address, name);
     rc = remove_link(rtnl, name, e);
     if (rc == 0) {
-        drop_extra(l, id);
-    }
-    if (rc == 0 && in_block(l, address)) {
-        set_taken(l, address - l->block, false);
+        netlinks_left(l, id);
     }
     return rc;
 }
@@ -284,23 +367,24 @@ static int list_links(const struct netlinks *l, int rtnl, struct names *names, s
     return rc < 0 ? rc : rtnl_links(rtnl, "ifb", mirrors, on_name, names, e);
 }
 
-/* Removes our links and mirrors but those of the named (sorted). Tries all; the first error is
- * returned. */
+/* Removes our links and mirrors but those of the named (sorted). */
 static int remove_but(const struct netlinks *l, int rtnl, const char (*keep)[16], unsigned n,
                       struct err *e)
 {
     struct names names = {0};
     int rc = list_links(l, rtnl, &names, e);
+    const char **list = xcalloc(names.n + 1, sizeof(*list));
+    unsigned strays = 0;
 
     for (unsigned i = 0; i < names.n; i++) {
-        struct err why;
-        int one = 0;
-
         if (!is_kept(names.list[i], keep, n)) {
-            one = rtnl_link_del(rtnl, names.list[i], &why);
+            list[strays++] = names.list[i];
         }
-        rc = one < 0 && rc == 0 ? err_say(e, one, "%s", why.text) : rc;
     }
+    if (rc == 0 && strays > 0) {
+        rc = rtnl_links_del(rtnl, list, strays, e);
+    }
+    free(list);
     free(names.list);
     return rc;
 }
@@ -308,6 +392,7 @@ static int remove_but(const struct netlinks *l, int rtnl, const char (*keep)[16]
 int netlinks_remove(struct netlinks *l, int rtnl, struct err *e)
 {
     l->n_extras = 0;
+    l->n_leaving = 0;
     return remove_but(l, rtnl, NULL, 0, e);
 }
 
@@ -398,6 +483,7 @@ void netlinks_destroy(struct netlinks *l)
     if (l != NULL) {
         attached_destroy(l->attached);
         free(l->extras);
+        free(l->leaving);
         free(l->taken);
         free(l);
     }

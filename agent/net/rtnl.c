@@ -45,6 +45,58 @@ int rtnl_link_del(int fd, const char *name, struct err *e)
     return 0;
 }
 
+/* Whoever else has links in a group of this number loses them: nobody has. */
+#define GOING_GROUP 0x77686779u
+
+static int put_into_group(int fd, const char *const *names, unsigned n, struct err *e)
+{
+    struct nlbatch m;
+
+    nlbatch_init(&m);
+    for (unsigned i = 0; i < n; i++) {
+        struct nlmsghdr *h = rtnlmsg_link(&m, RTM_SETLINK, 0, "put the link into a group");
+
+        mnl_attr_put_strz(h, IFLA_IFNAME, names[i]);
+        mnl_attr_put_u32(h, IFLA_GROUP, GOING_GROUP);
+        nlbatch_may_fail(&m); /* there may be none */
+    }
+    return nlbatch_run(&m, fd, NULL, NULL, e);
+}
+
+static int remove_group(int fd, struct err *e)
+{
+    struct nlmsghdr *h;
+    struct nlbatch m;
+    struct err why;
+    int rc;
+
+    nlbatch_init(&m);
+    h = rtnlmsg_link(&m, RTM_DELLINK, 0, "remove the links");
+    mnl_attr_put_u32(h, IFLA_GROUP, GOING_GROUP);
+    rc = nlbatch_run(&m, fd, NULL, NULL, &why);
+    return rc < 0 && rc != -ENODEV ? err_say(e, rc, "%s", why.text) : 0;
+}
+
+/* Removing a link waits for everybody who may still look at it; those of a group are waited for
+ * together. What did not go that way goes by itself. */
+int rtnl_links_del(int fd, const char *const *names, unsigned n, struct err *e)
+{
+    int rc = 0;
+
+    for (unsigned i = 0; i < n && rc == 0; i += NLBATCH_MAX) {
+        rc = put_into_group(fd, names + i, n - i < NLBATCH_MAX ? n - i : NLBATCH_MAX, e);
+    }
+    if (rc == 0) {
+        rc = remove_group(fd, e);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        int one = rtnl_link_del(fd, names[i], rc == 0 ? e : NULL);
+
+        rc = rc == 0 ? one : rc;
+    }
+    return rc;
+}
+
 /* ---- what is there ---- */
 
 /* All settings of IPv4, each four bytes at its number less one. */

@@ -59,6 +59,9 @@ bool rtnl_veth_is_peer(const struct rtnl_peer *peer, const struct rtnl_neighbour
 /* Returns 0 too when there is none. */
 int rtnl_link_del(int fd, const char *name, struct err *e);
 
+/* The same of many, which costs little more than of one. */
+int rtnl_links_del(int fd, const char *const *names, unsigned n, struct err *e);
+
 /* What there is to know of a link. */
 struct rtnl_link {
     unsigned index;
@@ -105,9 +108,9 @@ struct rtnl_route {
     uint32_t via;
     unsigned index; /* of the link; 0: the one where `via` is */
     bool silent;
-    bool onlink;    /* `via` is there although no address of the link says so */
-    uint32_t src;   /* of what the host itself sends; 0: an address of the link */
-    unsigned mtu;   /* 0: the link's */
+    bool onlink;  /* `via` is there although no address of the link says so */
+    uint32_t src; /* of what the host itself sends; 0: an address of the link */
+    unsigned mtu; /* 0: the link's */
     uint32_t metric;
 };
 

@@ -232,7 +232,7 @@ def asked(c):
     traffic = [x for x in c.json("net", "stats")["containers"] if x["container"] == fixed["name"]]
     assert len(traffic) == 1 and traffic[0].get("in_bytes", 0) > 0 and traffic[0].get("connections", 0) > 0, traffic
     c.wherry("rm", "asked", "--wait")
-    assert " wi" not in c.hosts[fixed["node"]].exec("ip", "-o", "link").stdout
+    until("its links are gone", lambda: " wi" not in c.hosts[fixed["node"]].exec("ip", "-o", "link").stdout, timeout=5)
 
 
 def ingress(c):

@@ -240,7 +240,7 @@ START_TEST(addresses_are_given_once_until_the_block_is_used_up)
         seen |= 1u << (a - BLOCK);
     }
     ck_assert_int_eq(net_reserve(small, &a, &e), -ENOSPC);
-    ck_assert_int_eq(net_detach(small, (struct net_id){1, 1}, BLOCK + 3, &e), 0);
+    net_detach(small, (struct net_id){1, 1}, BLOCK + 3);
     ck_assert_int_eq(net_reserve(small, &a, &e), 0);
     ck_assert_uint_eq(a, BLOCK + 3);
     t.closed = false;
@@ -270,15 +270,19 @@ START_TEST(a_container_has_an_address_a_way_out_and_nothing_else)
 }
 END_TEST
 
+static bool is_detached(void)
+{
+    return netrig_shell("ip route show 10.128.4.1 | grep -q wh") == 1;
+}
+
 START_TEST(detaching_is_idempotent_and_frees_the_address)
 {
     struct net_id id = {.incarnation = 100, .run = 1};
-    struct err e = {0};
 
     for (unsigned i = 0; i < 3; i++) {
-        ck_assert_int_eq(net_detach(t.net, id, t.address[0], &e), 0);
+        net_detach(t.net, id, t.address[0]);
     }
-    ck_assert_int_eq(netrig_shell("ip route show 10.128.4.1 | grep -q wh"), 1);
+    ck_assert(netrig_run_until(&t.loop, is_detached, NETRIG_WAIT_MS));
     ck_assert_int_eq(netrig_shell("nsenter --net=/proc/%d/fd/%d ip link show eth0 2>/dev/null >&2",
                                   (int)getpid(), t.cell[0]),
                      1);

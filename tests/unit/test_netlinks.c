@@ -78,7 +78,7 @@ static struct net_id id_of(unsigned cell)
 /* Reserves the link's address, too. Returns what attaching says. */
 static int attach(unsigned cell, struct net_link *link, struct err *e)
 {
-    ck_assert_msg(netlinks_reserve(t.links, &link->address, e) == 0, "%s", e->text);
+    ck_assert_msg(netlinks_reserve(t.links, t.rtnl, &link->address, e) == 0, "%s", e->text);
     return netlinks_attach(t.links, t.rtnl, id_of(cell), t.cell[cell], link, e);
 }
 

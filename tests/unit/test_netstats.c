@@ -34,7 +34,7 @@ static void attach(unsigned i)
     int rc;
 
     t.cell[i] = netrig_new_netns();
-    ck_assert_int_eq(netlinks_reserve(t.links, &t.link[i].address, &e), 0);
+    ck_assert_int_eq(netlinks_reserve(t.links, t.rtnl, &t.link[i].address, &e), 0);
     rc = netlinks_attach(t.links, t.rtnl, id, t.cell[i], &t.link[i], &e);
     ck_assert_msg(rc == 0, "%s", e.text);
 }

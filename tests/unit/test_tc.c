@@ -79,7 +79,7 @@ static void teardown(void)
 static int try_attach(uint64_t bits_in, uint64_t bits_out, struct err *e)
 {
     t.link = (struct net_link){.bits_in = bits_in, .bits_out = bits_out};
-    ck_assert_int_eq(netlinks_reserve(t.links, &t.link.address, e), 0);
+    ck_assert_int_eq(netlinks_reserve(t.links, t.rtnl, &t.link.address, e), 0);
     return netlinks_attach(t.links, t.rtnl, id, t.cell, &t.link, e);
 }
 
