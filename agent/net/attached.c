@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/net/netconfig.h"
+
 /* `seen` and the rest belong to one assertion. */
 struct entry {
     char name[IFNAMSIZ];
@@ -16,6 +18,8 @@ struct entry {
     bool up;
     unsigned routes;     /* bit 0: to its address, bit 1: to the extra one */
     unsigned neighbours; /* likewise */
+    struct tc_limit limit;
+    bool mirror; /* is there */
 };
 
 struct attached {
@@ -83,6 +87,15 @@ void attached_add(struct attached *a, struct net_id id, const char *name,
     (void)snprintf(a->list[at].name, sizeof(a->list[at].name), "%s", name);
 }
 
+void attached_limit(struct attached *a, const char *name, const struct tc_limit *limit)
+{
+    struct entry *x = find(a, name);
+
+    if (x != NULL) {
+        x->limit = *limit;
+    }
+}
+
 void attached_remove(struct attached *a, const char *name)
 {
     struct entry *x = find(a, name);
@@ -105,12 +118,24 @@ static bool has_address(const struct attached *a, uint32_t address)
     return false;
 }
 
+/* Of a link, or of its mirror. */
+static bool has_link(const struct attached *a, const char *name)
+{
+    char link[NETCONFIG_LINK_NAME];
+
+    if (find(a, name) != NULL) {
+        return true;
+    }
+    netconfig_link_of_mirror(name, link);
+    return find(a, link) != NULL;
+}
+
 /* A link that goes down loses its routes and neighbours without a word about them. */
 bool attached_matters(const struct attached *a, const struct rtnlevent *event)
 {
     switch (event->kind) {
     case RTNLEVENT_LINK:
-        return (event->removed || event->down) && find(a, event->name) != NULL;
+        return (event->removed || event->down) && has_link(a, event->name);
     case RTNLEVENT_ROUTE:
         return event->prefix == 32 && has_address(a, event->address);
     case RTNLEVENT_NEIGHBOUR:
@@ -179,6 +204,18 @@ static void on_link(void *arg, const struct rtnl_link *link)
     }
 }
 
+static void on_mirror(void *arg, const struct rtnl_link *mirror)
+{
+    char link[NETCONFIG_LINK_NAME];
+    struct entry *x;
+
+    netconfig_link_of_mirror(mirror->name, link);
+    x = find(arg, link);
+    if (x != NULL) {
+        x->mirror = mirror->up;
+    }
+}
+
 static void on_route(void *arg, const struct rtnl_route *route)
 {
     const struct of_address *x =
@@ -201,15 +238,23 @@ static void on_neighbour(void *arg, const struct rtnl_neighbour *neighbour)
 
 static int look(struct attached *a, int fd, struct err *e)
 {
+    char mirrors[NETCONFIG_LINK_NAME];
     struct by_address by;
+    bool limited = false;
     int rc;
 
     for (unsigned i = 0; i < a->n; i++) {
         a->list[i].index = 0;
         a->list[i].routes = 0;
         a->list[i].neighbours = 0;
+        a->list[i].mirror = false;
+        limited |= a->list[i].limit.bits_out > 0;
     }
     rc = rtnl_links(fd, "veth", a->links, on_link, a, e);
+    if (rc == 0 && limited) {
+        netconfig_mirror_of_link(a->links, mirrors);
+        rc = rtnl_links(fd, "ifb", mirrors, on_mirror, a, e);
+    }
     if (rc < 0) {
         return rc;
     }
@@ -223,6 +268,24 @@ static int look(struct attached *a, int fd, struct err *e)
 }
 
 /* ---- for the owner ---- */
+
+static bool is_whole(const struct entry *x)
+{
+    return x->up && x->routes == all_bits(x) && x->neighbours == all_bits(x) &&
+           (x->mirror || x->limit.bits_out == 0);
+}
+
+static int hold(const struct entry *x, int fd, struct err *e)
+{
+    char mirror[NETCONFIG_LINK_NAME];
+    struct tc_limit limit = x->limit;
+    int rc = rtnl_veth_hold(fd, x->name, x->index, &x->peer, e);
+
+    netconfig_mirror_of_link(x->name, mirror);
+    limit.link = x->name;
+    limit.mirror = mirror;
+    return rc < 0 ? rc : tc_limit(fd, &limit, e);
+}
 
 int attached_assert(struct attached *a, int fd, unsigned *ret_restored, bool *ret_missing,
                     struct err *e)
@@ -238,10 +301,10 @@ int attached_assert(struct attached *a, int fd, unsigned *ret_restored, bool *re
         int one;
 
         *ret_missing |= x->index == 0 && !x->told;
-        if (x->index == 0 || (x->up && x->routes == all_bits(x) && x->neighbours == all_bits(x))) {
+        if (x->index == 0 || is_whole(x)) {
             continue;
         }
-        one = rtnl_veth_hold(fd, x->name, x->index, &x->peer, &why);
+        one = hold(x, fd, &why);
         *ret_restored += one == 0;
         if (one < 0 && rc == 0) {
             rc = err_say(e, one, "%s: %s", x->name, why.text);

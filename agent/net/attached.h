@@ -12,6 +12,7 @@
 #include "agent/net/net.h"
 #include "agent/net/rtnl.h"
 #include "agent/net/rtnlevent.h"
+#include "agent/net/tc.h"
 
 struct attached;
 
@@ -21,6 +22,8 @@ void attached_destroy(struct attached *a); /* accepts NULL */
 
 void attached_add(struct attached *a, struct net_id id, const char *name,
                   const struct rtnl_peer *peer);
+/* How fast the link of that name is; the names in it are not looked at. */
+void attached_limit(struct attached *a, const char *name, const struct tc_limit *limit);
 void attached_remove(struct attached *a, const char *name); /* also if it was never added */
 
 /* Whether something of theirs may have been changed. */

@@ -111,18 +111,35 @@ static unsigned mtu_of(const struct netlinks *l, const struct net_link *link)
     return link->mtu != 0 ? link->mtu : l->mtu;
 }
 
+static struct tc_limit limit_of(const struct netlinks *l, const struct net_link *link)
+{
+    return (struct tc_limit){
+        .mtu = mtu_of(l, link), .bits_in = link->bits_in, .bits_out = link->bits_out};
+}
+
 static int limit(const struct netlinks *l, int rtnl, const char *name, const struct net_link *link,
                  struct err *e)
 {
+    struct tc_limit limit = limit_of(l, link);
     char mirror[NETCONFIG_LINK_NAME];
-    struct tc_limit limit = {.link = name,
-                             .mirror = mirror,
-                             .mtu = mtu_of(l, link),
-                             .bits_in = link->bits_in,
-                             .bits_out = link->bits_out};
 
     netconfig_mirror_of_link(name, mirror);
+    limit.link = name;
+    limit.mirror = mirror;
     return tc_limit(rtnl, &limit, e);
+}
+
+/* From now on it is there, and is kept so. */
+static void know(struct netlinks *l, struct net_id id, const char *name,
+                 const struct rtnl_peer *peer, const struct net_link *link)
+{
+    struct tc_limit limit = limit_of(l, link);
+
+    attached_add(l->attached, id, name, peer);
+    attached_limit(l->attached, name, &limit);
+    if (link->extra != 0) {
+        add_extra(l, id, link->extra);
+    }
 }
 
 /* ---- leaving ---- */
@@ -304,24 +321,16 @@ int netlinks_attach(struct netlinks *l, int rtnl, struct net_id id, int netns_fd
     if (rc < 0) {
         return err_wrap(e, "network");
     }
-    attached_add(l->attached, id, name, &veth.peer);
-    if (link->extra != 0) {
-        add_extra(l, id, link->extra);
-    }
+    know(l, id, name, &veth.peer, link);
     return 0;
 }
 
 int netlinks_detach(struct netlinks *l, int rtnl, struct net_id id, uint32_t address, struct err *e)
 {
     char name[NETCONFIG_LINK_NAME];
-    int rc;
 
     netlinks_leave(l, id, address, name);
-    rc = remove_link(rtnl, name, e);
-    if (rc == 0) {
-        netlinks_left(l, id);
-    }
-    return rc;
+    return hurry(l, rtnl, id, e);
 }
 
 /* Names that a dump has given, to be looked at when it is over. */
@@ -419,10 +428,7 @@ static int take_up(struct netlinks *l, int rtnl, const struct net_found *f, cons
     struct rtnl_peer peer = {.address = f->link.address, .extra = f->link.extra};
 
     memcpy(peer.mac, f->link.mac, sizeof(peer.mac));
-    attached_add(l->attached, f->id, name, &peer);
-    if (f->link.extra != 0) {
-        add_extra(l, f->id, f->link.extra);
-    }
+    know(l, f->id, name, &peer, &f->link);
     return limit(l, rtnl, name, &f->link, e);
 }
 

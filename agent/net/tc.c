@@ -194,7 +194,6 @@ static int make_mirror(int rtnl, const struct tc_limit *l, struct found *ret, st
     nlbatch_init(&m);
     put_mirror(&m, l->mirror);
     rtnlmsg_no_ipv6(&m, l->mirror);
-    (void)rtnlmsg_up(&m, l->mirror, "bring the mirror up");
     rtnlmsg_get(&m, l->mirror);
     return nlbatch_run(&m, rtnl, on_found, ret, e);
 }
@@ -207,6 +206,7 @@ static int lead_out(int rtnl, const struct tc_limit *l, unsigned index, unsigned
     struct nlbatch m;
 
     nlbatch_init(&m);
+    (void)rtnlmsg_up(&m, l->mirror, "bring the mirror up");
     put_bucket(&m, mirror, &bucket, "limit what the container sends (tbf)");
     put_ingress(&m, RTM_DELQDISC, index);
     nlbatch_may_fail(&m);

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/net/attached.h"
 #include "agent/net/netconfig.h"
 #include "agent/net/netlinks.h"
 #include "agent/net/rtnl.h"
@@ -266,6 +267,30 @@ START_TEST(a_limit_outlives_the_agent)
 }
 END_TEST
 
+START_TEST(a_mirror_that_is_taken_away_comes_back)
+{
+    static const char *const deeds[] = {"del", "set down"};
+    unsigned restored = 0;
+    bool missing = true;
+    struct err e = {0};
+
+    attach(20 * MBIT, 10 * MBIT);
+    for (unsigned i = 0; i < ARRAY_LEN(deeds); i++) {
+        netrig_must(netrig_shell("l=$(ip -br link show type ifb | grep -o '^wi[^ ]*') &&"
+                                 " ip link %.3s $l %s",
+                                 deeds[i], deeds[i] + 3));
+        ck_assert_int_eq(
+            attached_assert(netlinks_attached(t.links), t.rtnl, &restored, &missing, &e), 0);
+        ck_assert_uint_eq(restored, 1);
+        ck_assert(!missing);
+    }
+    about("out of it", rate_out(), 10 * MBIT);
+    ck_assert_int_eq(attached_assert(netlinks_attached(t.links), t.rtnl, &restored, &missing, &e),
+                     0);
+    ck_assert_uint_eq(restored, 0);
+}
+END_TEST
+
 START_TEST(what_a_dead_agent_left_is_removed)
 {
     attach(20 * MBIT, 10 * MBIT);
@@ -323,6 +348,7 @@ int main(void)
     tcase_add_test(tc, a_fast_link_is_used);
     tcase_add_test(tc, one_direction_alone_is_limited);
     tcase_add_test(tc, a_limit_outlives_the_agent);
+    tcase_add_test(tc, a_mirror_that_is_taken_away_comes_back);
     tcase_add_test(tc, what_a_dead_agent_left_is_removed);
     tcase_add_test(tc, what_cannot_be_limited_is_not_attached);
     suite_add_tcase(s, tc);
