@@ -26,8 +26,8 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
-from cluster import TOP, Cluster, build_images, run, until  # noqa: E402
-from probe import killed_at, read  # noqa: E402
+from cluster import TOP, Cluster, Failure, build_images, run, until  # noqa: E402
+from probe import cpu_ns, killed_at, read  # noqa: E402
 
 PORT = 5001
 PARTS = ("tcp", "setup", "endpoint", "change", "dns")
@@ -175,23 +175,33 @@ class Load:
     """Servers for all paths; one client at a time."""
 
     def __init__(self, program, paths, seconds):
-        self.program, self.paths, self.seconds, self.servers = program, paths, seconds, []
+        self.program, self.paths, self.seconds, self.servers = program, paths, seconds, {}
 
     def __enter__(self):
         for at in {tuple(server) for _, server, _ in self.paths.values()}:
-            p = subprocess.Popen([*at, self.program, "serve", str(PORT)], stdout=subprocess.PIPE)
+            p = self.servers[at] = subprocess.Popen([*at, self.program, "serve", str(PORT)], stdout=subprocess.PIPE)
             p.stdout.readline()
-            self.servers.append(p)
         return self
 
     def __exit__(self, *_):
-        for p in self.servers:
+        for p in self.servers.values():
             p.terminate()
             p.wait()
 
     def once(self, name, kind):
-        at, _, address = self.paths[name]
-        return float(run(*at, self.program, kind, address, PORT, self.seconds).stdout)
+        """(per second, ns of CPU for each): what both ends have used, in whose time the kernel
+        carries packets from one to the other."""
+        at, server, address = self.paths[name]
+        server = self.servers[tuple(server)].pid
+        before = cpu_ns([server])
+        p = subprocess.Popen([*at, self.program, kind, address, str(PORT), str(self.seconds)], stdout=subprocess.PIPE)
+        rate = float(p.stdout.read() or 0)
+        _, status, usage = os.wait4(p.pid, 0)
+        p.returncode = status
+        if status != 0:
+            raise Failure(f"{name}: the load of {kind} has failed")
+        used = cpu_ns([server]) - before + (usage.ru_utime + usage.ru_stime) * 1e9
+        return rate, used / (rate * self.seconds)
 
 
 def paths_of(c, hand):
@@ -214,13 +224,17 @@ def tcp(c, args):
 
 
 def print_paths(words, found, unit):
+    """Medians; and of the ratios of each round, rates and CPU."""
     say(words, "MB/s" if unit > 1 else "")
     for name, values in found.items():
-        median = statistics.median(values)
+        rates = [rate / unit for rate, _ in values]
         beside = [n for n in found if n.startswith(name + ",")] + ([] if "by hand" in name or name == "one veth" else ["one veth"])
-        ratios = [statistics.median(a / b for a, b in zip(values, found[n])) for n in beside]
-        say(f"  {name}", f"{median / unit:.0f} ({min(values) / unit:.0f}-{max(values) / unit:.0f})" +
-            "".join(f"; {r:.2f} x {n.removeprefix(name + ', ')}" for r, n in zip(ratios, beside)))
+        say(f"  {name}", f"{statistics.median(rates):.0f} ({min(rates):.0f}-{max(rates):.0f})" +
+            "".join(f"; {ratio(values, found[n], 0):.2f} x {n.removeprefix(name + ', ')}, CPU {ratio(values, found[n], 1):.2f} x" for n in beside))
+
+
+def ratio(ours, theirs, which):
+    return statistics.median(a[which] / b[which] for a, b in zip(ours, theirs))
 
 
 # ---- one endpoint, three hosts ----
