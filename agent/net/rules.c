@@ -162,9 +162,13 @@ static const char *const table[] = {
 };
 
 /* Where there is an overlay: its packets come from nodes, else anybody could send in the name of
- * any container. Behind UDP's eight bytes and the flags lies the number (RFC 7348, section 5). */
-static const char overlay[] =
-    "add rule %T w_guard udp dport 4789 @th,96,24 %N ip saddr != @w_nodes %C{tunnel} drop";
+ * any container. Behind UDP's eight bytes and the flags lies the number (RFC 7348, section 5). They
+ * are not tracked: every flow inside has a port of its own, which would be one entry each way. */
+static const char *const overlay[] = {
+    "add rule %T w_guard udp dport 4789 @th,96,24 %N ip saddr != @w_nodes %C{tunnel} drop",
+    "add rule %T w_guard udp dport 4789 @th,96,24 %N notrack",
+    "add rule %T w_answer udp dport 4789 @th,96,24 %N notrack",
+};
 
 #define RULES_X_WORDS(id, counter_name, counter_words)                                             \
     [RULES_COUNT_##id] = {.name = (counter_name), .words = (counter_words)},
@@ -308,8 +312,8 @@ void rules_table(const struct rules_config *c, unsigned limit, struct buf *ret)
             put_counters(c, ret);
         }
     }
-    if (c->vni != 0) {
-        put_command(c, overlay, ret);
+    for (size_t i = 0; c->vni != 0 && i < sizeof(overlay) / sizeof(overlay[0]); i++) {
+        put_command(c, overlay[i], ret);
     }
     for (unsigned n = 1; n <= limit; n++) {
         for (unsigned chain = NETELEM_CHAIN_NONE + 1; chain < NETELEM_CHAIN_N; chain++) {

@@ -617,6 +617,7 @@ START_TEST(nobody_sends_in_the_name_of_containers)
     uint32_t vni = htonl(overlayplan_vni("") << 8);
     uint8_t vxlan[50] = {8, 0, 0, 0};
     uint64_t before;
+    int entries;
 
     no_source_check();
     apply_classes();
@@ -631,9 +632,13 @@ START_TEST(nobody_sends_in_the_name_of_containers)
     before = dropped(A, "tunnel");
     send_from(t.out, OUT_ADDRESS, A_OUTSIDE, 4789, vxlan, sizeof(vxlan));
     ck_assert_uint_eq(dropped(A, "tunnel"), before + 1);
+    entries = tracked();
     send_from(t.node[B].ns, B_ADDRESS, A_ADDRESS, 4789, vxlan, sizeof(vxlan));
+    send_from(t.node[A].ns, A_ADDRESS, B_ADDRESS, 4789, vxlan, sizeof(vxlan));
+    ck_assert_int_le(tracked(), entries);
     vxlan[4] ^= 1; /* somebody else's tunnel */
     send_from(t.out, OUT_ADDRESS, A_OUTSIDE, 4789, vxlan, sizeof(vxlan));
+    ck_assert_int_eq(tracked(), entries + 1);
     ck_assert_uint_eq(dropped(A, "tunnel"), before + 1);
     before = dropped(A, "loopback");
     netrig_must(
