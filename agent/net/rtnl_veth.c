@@ -107,6 +107,17 @@ static void put_address(struct nlbatch *m, uint32_t address, const uint8_t mac[6
                                       .protocol = RTNL_PROTOCOL});
 }
 
+/* The host's end asks nobody and answers nobody: both ends know each other by permanent neighbours.
+ * Else a container would learn the host's addresses, and fill the table of neighbours that all of
+ * the host's links share with senders of its own invention. */
+static struct nlmsghdr *put_up(struct nlbatch *m, const char *name)
+{
+    struct nlmsghdr *h = rtnlmsg_up(m, name, "bring the host's end up");
+
+    rtnlmsg_noarp(h);
+    return h;
+}
+
 /* `flags` say what becomes of routes that are there. */
 static void put_peer(struct nlbatch *m, const struct rtnl_peer *peer, unsigned index,
                      uint16_t flags)
@@ -127,7 +138,7 @@ static int set_host_end(int fd, const struct rtnl_veth *v, unsigned index, struc
 
     nlbatch_init(&m);
     rtnlmsg_no_ipv6(&m, v->name);
-    h = rtnlmsg_up(&m, v->name, "bring the host's end up");
+    h = put_up(&m, v->name);
     mnl_attr_put_strz(h, IFLA_IFALIAS, v->alias);
     rtnlmsg_settings(h);
     put_peer(&m, &v->peer, index, NLM_F_CREATE | NLM_F_EXCL);
@@ -140,7 +151,7 @@ int rtnl_veth_hold(int fd, const char *name, unsigned index, const struct rtnl_p
     struct nlbatch m;
 
     nlbatch_init(&m);
-    rtnlmsg_settings(rtnlmsg_up(&m, name, "bring the host's end up"));
+    rtnlmsg_settings(put_up(&m, name));
     put_peer(&m, peer, index, NLM_F_CREATE | NLM_F_REPLACE);
     return nlbatch_run(&m, fd, NULL, NULL, e);
 }

@@ -70,6 +70,12 @@ struct nlmsghdr *rtnlmsg_up(struct nlbatch *m, const char *name, const char *wha
     return h;
 }
 
+void rtnlmsg_noarp(struct nlmsghdr *up)
+{
+    link_of(up)->ifi_flags |= IFF_NOARP;
+    link_of(up)->ifi_change |= IFF_NOARP;
+}
+
 /* By netlink and not by /proc/sys, so that it is part of the batch. */
 void rtnlmsg_settings(struct nlmsghdr *h)
 {

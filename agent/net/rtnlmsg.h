@@ -19,6 +19,7 @@ void rtnlmsg_get(struct nlbatch *m, const char *name);
 void rtnlmsg_no_ipv6(struct nlbatch *m, const char *name);
 
 struct nlmsghdr *rtnlmsg_up(struct nlbatch *m, const char *name, const char *what);
+void rtnlmsg_noarp(struct nlmsghdr *up); /* it neither asks for addresses nor answers */
 
 /* What a link of ours allows. */
 void rtnlmsg_settings(struct nlmsghdr *h);

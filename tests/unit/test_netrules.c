@@ -516,8 +516,9 @@ START_TEST(a_second_address_is_as_good_as_the_first)
     char byte;
 
     netrig_must(netrig_shell("%s ip addr add 172.20.0.5/32 dev eth0", in(t.cell[1])));
-    netrig_must(netrig_shell("ip route add 172.20.0.5 dev $(ip -o route get 10.128.4.2 |"
-                             "sed 's/.*dev //; s/ .*//')"));
+    netrig_must(netrig_shell("set -- $(ip neigh show 10.128.4.2) &&"
+                             "ip route add 172.20.0.5 dev $3 &&"
+                             "ip neigh add 172.20.0.5 lladdr $5 dev $3 nud permanent"));
     add_classes();
     add((struct netelem){.set = NETELEM_CLASS, .address = second, .mark = CLASS_1});
     add((struct netelem){.set = NETELEM_REACH, .address = second, .mark = CLASS_1});
