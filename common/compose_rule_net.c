@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "common/compose_rule.h"
 
 #define LOWER  "abcdefghijklmnopqrstuvwxyz"
@@ -165,19 +166,34 @@ int compose_rule_cidr(const char *text, struct err *e)
                    text);
 }
 
+/* An address that a file asks for leads to its container from every node. So it is none by which
+ * the world outside is reached: no file takes anybody's 192.0.2.53 away from the others. */
+static bool is_private(uint32_t net, unsigned prefix)
+{
+    static const struct {
+        uint32_t net;
+        unsigned prefix;
+    } list[] = {{0x0a000000u, 8}, {0xac100000u, 12}, {0xc0a80000u, 16}, {0x64400000u, 10}};
+
+    for (size_t i = 0; i < ARRAY_LEN(list); i++) {
+        if (prefix >= list[i].prefix && (net ^ list[i].net) >> (32 - list[i].prefix) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int compose_rule_subnet(const char *text, struct err *e)
 {
     uint32_t net;
     unsigned prefix;
 
-    if (read_cidr(text, &net, &prefix) && prefix >= 8 && prefix <= 30 && net >> 24 != 0 &&
-        net >> 24 != 127 && net >> 28 < 0xe && net >> 16 != 0xa9fe) {
+    if (read_cidr(text, &net, &prefix) && prefix <= 30 && is_private(net, prefix)) {
         return 0;
     }
     return err_say(e, EINVAL,
-                   SHOWN
-                   " is no subnet (allowed: like 10.5.0.0/24, prefixes 8 to 30, not loopback, "
-                   "link-local or multicast)",
+                   SHOWN " is no subnet (allowed: like 10.5.0.0/24, prefixes 8 to 30, inside of "
+                         "10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12 or 192.168.0.0/16)",
                    text);
 }
 

@@ -97,7 +97,7 @@ static const struct form {
     {compose_networks_top, NULL, "a mapping"},
     {compose_networks_driver, NULL, "`bridge`, `overlay`"},
     {compose_networks_ipam, NULL, "a list of mappings"},
-    {compose_networks_subnet, NULL, "like `10.5.0.0/24`; prefixes 8 to 30"},
+    {compose_networks_subnet, NULL, "like `10.5.0.0/24`; private, prefixes 8 to 30"},
     {compose_networks_use, NULL, "a list of networks, or a mapping by network"},
     {compose_networks_aliases, NULL, "a list of host names"},
     {compose_networks_mac, NULL, "like `02:42:ac:11:00:02`"},
