@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "controller/codec_want.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -148,6 +149,27 @@ static int want_of(const Wherry__Spec__Service *s, const Wherry__Spec__Stack *st
 
 /* ---- a document ---- */
 
+static int subnets_of(const Wherry__Spec__Network *from, struct fleet_network *to, struct err *e)
+{
+    if (from->n_subnets > FLEET_SUBNETS_MAX) {
+        return err_say(e, E2BIG, "networks: %s has %zu subnets, more than %u", to->name,
+                       from->n_subnets, FLEET_SUBNETS_MAX);
+    }
+    for (size_t i = 0; i < from->n_subnets; i++) {
+        struct in_addr net = {0};
+        char text[INET_ADDRSTRLEN];
+        unsigned prefix = 0;
+
+        if (sscanf(from->subnets[i], "%15[0-9.]/%2u", text, &prefix) != 2 || prefix > 32 ||
+            inet_pton(AF_INET, text, &net) != 1) {
+            return err_say(e, EBADMSG, "networks: '%.64s' is no subnet", from->subnets[i]);
+        }
+        to->subnets[to->n_subnets++] =
+            (struct fleet_subnet){.net = ntohl(net.s_addr), .prefix = prefix};
+    }
+    return 0;
+}
+
 static int stack_networks(struct codec_want *want, struct err *e)
 {
     const Wherry__Spec__Stack *m = message(want);
@@ -166,6 +188,9 @@ static int stack_networks(struct codec_want *want, struct err *e)
                                      .internal = from->internal,
                                      .ipv6 = from->enable_ipv6};
         (void)snprintf(to->name, sizeof(to->name), "%s", from->name);
+        if (subnets_of(from, to, e) < 0) {
+            return e->code;
+        }
         for (size_t k = 0; k < i; k++) {
             if (strcmp(want->networks[k].name, to->name) == 0) {
                 return err_say(e, EBADMSG, "networks: %s is there twice", to->name);

@@ -162,6 +162,7 @@ int codec_want_ask_of(const Wherry__Spec__Container *c, const Wherry__Spec__Stac
         ret->reserve.bits_in = c->bandwidth->in_bits_per_s;
         ret->reserve.bits_out = c->bandwidth->out_bits_per_s;
     }
+    ret->linked = c->network_mode == WHERRY__SPEC__NETWORK_MODE__NETWORK_BRIDGE;
     return ports_of(c, ret, e) < 0 || volumes_of(c, stack, ret, e) < 0 || networks_of(c, ret, e) < 0
                ? e->code
                : 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What is reserved on a node: memory, CPU, pids, bandwidth, ports of the host, and who mounts which
- * volume. Whatever may still hold something counts: also what is being stopped, or unreachable. */
+/* What is reserved on a node: memory, CPU, pids, bandwidth, addresses, ports of the host, and who
+ * mounts which volume. Whatever may still hold something counts: also what is being stopped, or
+ * unreachable. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,6 +154,7 @@ void capacity_take(struct fleet *f, struct placement *p)
     p->node->reserved.pids += a->reserve.pids;
     p->node->reserved.bits_in += a->reserve.bits_in;
     p->node->reserved.bits_out += a->reserve.bits_out;
+    p->node->addresses += a->linked;
     ports_take(f, p);
 }
 
@@ -170,6 +172,7 @@ void capacity_give(struct fleet *f, struct placement *p)
     p->node->reserved.pids -= a->reserve.pids;
     p->node->reserved.bits_in -= a->reserve.bits_in;
     p->node->reserved.bits_out -= a->reserve.bits_out;
+    p->node->addresses -= a->linked;
     ports_give(f, p);
 }
 

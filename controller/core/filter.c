@@ -284,6 +284,22 @@ static void say_bandwidth(const struct question *q, struct filter_words *w)
     AFTER(w, ": %s of bandwidth %s asked, %s free", wanted, in ? "in" : "out", free_);
 }
 
+/* The first and the last are no container's. */
+static uint32_t block_size(const struct question *q)
+{
+    return ((uint32_t)1 << (32 - q->f->node_prefix)) - 2;
+}
+
+static bool has_address(const struct question *q)
+{
+    return !q->s->ask->a.linked || q->f->node_prefix == 0 || q->node->addresses < block_size(q);
+}
+
+static void say_address(const struct question *q, struct filter_words *w)
+{
+    AFTER(w, ": all %u addresses of its block are taken", block_size(q));
+}
+
 static const struct fleet_port *port_taken(const struct question *q, const struct port_use **ret)
 {
     const struct fleet_ask *a = &q->s->ask->a;
@@ -330,10 +346,10 @@ static const struct filter_row {
     bool (*accepts)(const struct question *q);
     void (*say)(const struct question *q, struct filter_words *w);
 } rows[] = {
-    {is_ready, say_ready},       {is_constrained, say_constrained}, {has_volumes, say_volumes},
-    {has_image, say_image},      {has_memory, say_memory},          {has_cpu, say_cpu},
-    {has_pids, say_pids},        {has_bandwidth, say_bandwidth},    {has_ports, say_ports},
-    {is_below_bound, say_bound},
+    {is_ready, say_ready},      {is_constrained, say_constrained}, {has_volumes, say_volumes},
+    {has_image, say_image},     {has_memory, say_memory},          {has_cpu, say_cpu},
+    {has_pids, say_pids},       {has_bandwidth, say_bandwidth},    {has_ports, say_ports},
+    {has_address, say_address}, {is_below_bound, say_bound},
 };
 
 static const struct filter_row *refusing(const struct question *q)

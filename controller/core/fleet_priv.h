@@ -128,6 +128,7 @@ struct node {
     uint64_t silent_ms;       /* since when it is unknown */
     struct fleet_facts facts; /* owns everything in it */
     struct fleet_reserve reserved;
+    uint32_t addresses; /* taken of its block */
     struct port_use *ports;
     unsigned n_ports, cap_ports;
     struct placement *oldest, *newest;

@@ -21,6 +21,7 @@
 #define FLEET_STACKS_MAX   10000u
 #define FLEET_NODES_MAX    10000u
 #define FLEET_ORPHANS_MAX  8192u /* of one node */
+#define FLEET_SUBNETS_MAX  16u   /* of one network */
 
 #define FLEET_MEMORY_DEFAULT (64ull << 20)
 #define FLEET_PIDS_DEFAULT   64ull
@@ -62,6 +63,11 @@ struct fleet_network_use {
     bool ipv6;
 };
 
+struct fleet_subnet {
+    uint32_t net; /* IPv4 in host order */
+    unsigned prefix;
+};
+
 /* A network that a stack declares, or joins. */
 struct fleet_network {
     char name[SVC_NETWORK_MAX];
@@ -69,6 +75,8 @@ struct fleet_network {
     bool attachable;
     bool internal;
     bool ipv6;
+    struct fleet_subnet subnets[FLEET_SUBNETS_MAX]; /* what addresses may be asked for of */
+    unsigned n_subnets;
 };
 
 /* What one replica takes on a node. */
@@ -80,6 +88,7 @@ struct fleet_ask {
     unsigned n_volumes;
     const struct fleet_network_use *networks; /* by name, at most SVC_NETWORKS_MAX */
     unsigned n_networks;
+    bool linked; /* takes an address of its node's block */
 };
 
 struct fleet_constraint {

@@ -147,6 +147,28 @@ __attribute__((format(printf, 3, 4))) static bool refuse(struct fleet *f, uint64
     return false;
 }
 
+/* Addresses of the range are given, and not asked for: a container's or a service's address is
+ * nobody else's. */
+static bool may_take(struct fleet *f, uint64_t request, const struct fleet_network *n)
+{
+    char net[16], range[16];
+
+    for (unsigned i = 0; i < n->n_subnets; i++) {
+        const struct fleet_subnet *s = &n->subnets[i];
+        unsigned prefix = s->prefix < f->range_prefix ? s->prefix : f->range_prefix;
+
+        if (f->range != 0 && (prefix == 0 || (s->net ^ f->range) >> (32 - prefix) == 0)) {
+            words_address(s->net, net);
+            words_address(f->range, range);
+            return refuse(f, request,
+                          "network %s: subnet %s/%u overlaps the cluster's own range %s/%u (allowed: "
+                          "any outside of it, which is not used by others either)",
+                          n->name, net, s->prefix, range, f->range_prefix);
+        }
+    }
+    return true;
+}
+
 /* One that the file declares itself. */
 static bool may_declare(struct fleet *f, uint64_t request, const char *self,
                         const struct fleet_network *n)
@@ -166,7 +188,7 @@ static bool may_declare(struct fleet *f, uint64_t request, const char *self,
                       "that stack leaves it",
                       n->name, user->name);
     }
-    return true;
+    return may_take(f, request, n);
 }
 
 static bool may_join(struct fleet *f, uint64_t request, const char *self,
@@ -240,12 +262,29 @@ static const char *twice(const struct fleet_stack_want *asked, unsigned at, uint
     return NULL;
 }
 
+/* The node that has this address itself, as far as it is known. */
+static const struct node *node_at(const struct fleet *f, uint32_t address)
+{
+    char ip[16];
+
+    words_address(address, ip);
+    for (unsigned i = 0; i < f->n_nodes; i++) {
+        const struct node *node = f->nodes[i];
+
+        if (node->has_facts && strcmp(node->facts.underlay, ip) == 0) {
+            return node;
+        }
+    }
+    return NULL;
+}
+
 static bool may_have(struct fleet *f, uint64_t request, const struct fleet_stack_want *asked,
                      unsigned at, uint32_t address)
 {
     const struct fleet_want *want = &asked->wants[at];
     const struct service *s = holder(f, asked->name, address);
     const char *same = twice(asked, at, address);
+    const struct node *node = node_at(f, address);
     uint32_t mask = f->range_prefix > 0 ? UINT32_MAX << (32 - f->range_prefix) : UINT32_MAX;
     char ip[16];
 
@@ -264,6 +303,10 @@ static bool may_have(struct fleet *f, uint64_t request, const struct fleet_stack
         return refuse(f, request,
                       "service %s asks for address %s, which lies in the cluster's own range",
                       want->service, ip);
+    }
+    if (node != NULL) {
+        return refuse(f, request, "service %s asks for address %s, which is that of node %s",
+                      want->service, ip, node->name);
     }
     return true;
 }

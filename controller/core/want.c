@@ -171,7 +171,7 @@ static bool networks_equal(const struct fleet_ask *a, const struct fleet_ask *b)
 
 bool want_ask_equal(const struct fleet_ask *a, const struct fleet_ask *b)
 {
-    if (a->n_ports != b->n_ports || a->n_volumes != b->n_volumes ||
+    if (a->n_ports != b->n_ports || a->n_volumes != b->n_volumes || a->linked != b->linked ||
         a->reserve.memory_bytes != b->reserve.memory_bytes ||
         a->reserve.cpu_millis != b->reserve.cpu_millis || a->reserve.pids != b->reserve.pids ||
         a->reserve.bits_in != b->reserve.bits_in || a->reserve.bits_out != b->reserve.bits_out) {

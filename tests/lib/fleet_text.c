@@ -92,6 +92,7 @@ static int network_use(char *text, struct fleet_text_service *s)
     }
     s->networks[i] = use;
     s->want.ask.n_networks++;
+    s->want.ask.linked = true;
     return 0;
 }
 
@@ -99,10 +100,19 @@ int fleet_text_network(const char *text, struct fleet_network *ret)
 {
     size_t len = strcspn(text, ",");
 
+    const char *at = strstr(text, ",subnet=");
+    char net[16] = "";
+
     *ret = (struct fleet_network){.external = strstr(text, ",external") != NULL,
                                   .attachable = strstr(text, ",attachable") != NULL,
                                   .internal = strstr(text, ",internal") != NULL};
     (void)snprintf(ret->name, sizeof(ret->name), "%.*s", (int)len, text);
+    if (at != NULL) {
+        if (sscanf(at, ",subnet=%15[0-9.]/%u", net, &ret->subnets[0].prefix) != 2) {
+            return -EINVAL;
+        }
+        ret->subnets[ret->n_subnets++].net = address_of(net);
+    }
     return len > 0 ? 0 : -EINVAL;
 }
 

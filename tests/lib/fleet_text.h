@@ -8,7 +8,7 @@
  * [port=N]... [udp=N] [vol=NAME]... [con=KEY==VALUE]... [con=KEY!=VALUE]
  * [dep=NAME[:healthy|:completed]]... [max=N] [binpack] [probe] [rev=N] [image=REF]
  * [ingress=PORT:TARGET]... [dnsrr] [net=NAME[:ALIAS]...[@ADDRESS]]... network:
- * NAME[,external][,attachable][,internal] node:    NAME [mem=MIB] [cpu=MILLIS] [pids=N] [link=MBIT]
+ * NAME[,external][,attachable][,internal][,subnet=CIDR] node:    NAME [mem=MIB] [cpu=MILLIS] [pids=N] [link=MBIT]
  * [label=K=V]... [image=REF@DIGEST]
  *
  * A node without an image has that of a service without one. A node's id is made from its name; an
