@@ -278,6 +278,8 @@ static bool is_detached(void)
 START_TEST(detaching_is_idempotent_and_frees_the_address)
 {
     struct net_id id = {.incarnation = 100, .run = 1};
+    struct net_link link = {0};
+    struct err e = {0};
 
     for (unsigned i = 0; i < 3; i++) {
         net_detach(t.net, id, t.address[0]);
