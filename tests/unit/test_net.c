@@ -288,8 +288,10 @@ START_TEST(detaching_is_idempotent_and_frees_the_address)
     ck_assert_int_eq(netrig_shell("nsenter --net=/proc/%d/fd/%d ip link show eth0 2>/dev/null >&2",
                                   (int)getpid(), t.cell[0]),
                      1);
-    attach(0);
-    ck_assert_uint_eq(t.address[0], BLOCK + 4); /* not the one that was just given back */
+    id.run = 2; /* as the agent does: no run has its name again */
+    ck_assert(net_reserve(t.net, &link.address, &e) == 0);
+    ck_assert_msg(net_attach(t.net, id, t.cell[0], &link, &e) == 0, "%s", e.text);
+    ck_assert_uint_eq(link.address, BLOCK + 4); /* not the one that was just given back */
 }
 END_TEST
 
