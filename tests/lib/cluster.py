@@ -237,6 +237,7 @@ class Cluster:
         run("ip", "netns", "del", self.net, check=False)
         for host in self.hosts.values():
             remove_cgroups(host.cgroup)
+        remove_cgroups("wherry", below=False)
         unmount_below(self.dir)
         run("rm", "-rf", "--one-file-system", self.dir, check=False)
 
@@ -278,8 +279,9 @@ def kill_cgroups(name):
         time.sleep(0.05)
 
 
-def remove_cgroups(name):
-    for path in cgroup_dirs(name):
+def remove_cgroups(name, below=True):
+    """Those that are empty; without `below` the group itself alone, which others may still use."""
+    for path in cgroup_dirs(name) if below else [os.path.join(root, name) for root in cgroup_roots()]:
         try:
             os.rmdir(path)
         except OSError:
