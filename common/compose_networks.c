@@ -12,33 +12,6 @@
 
 /* ---- of the file ---- */
 
-void compose_networks_top(struct compose_reader *r, const struct compose_row *row,
-                          const struct compose_at *up, const struct compose_node *node,
-                          ProtobufCMessage *message)
-{
-    (void)message;
-    if (!compose_reader_is_map(r, up, node)) {
-        return;
-    }
-    for (unsigned i = 0; i < node->n; i++) {
-        const struct compose_entry *entry = &node->entries[i];
-        const struct compose_at at = {.up = up, .key = entry->key->text};
-        Wherry__Spec__Network *n = compose_reader_message(r, &wherry__spec__network__descriptor);
-        struct err e;
-
-        if (entry->value->broken) {
-            continue;
-        }
-        if (compose_rule_name(entry->key->text, &e) < 0) {
-            compose_reader_fail(r, &at, entry->key, "%s", e.text);
-            continue;
-        }
-        n->key = compose_reader_copy(r, entry->key->text);
-        compose_object_read(r, row->object, &at, entry->value, &n->base);
-        compose_reader_push(r, &r->stack->networks, &r->stack->n_networks, n);
-    }
-}
-
 /* "bridge" and "overlay" are one thing here and leave no trace; what names a namespace instead is
  * not a network. */
 void compose_networks_driver(struct compose_reader *r, const struct compose_row *row,

@@ -29,11 +29,11 @@ compose_decode compose_service_image, compose_service_restart, compose_service_d
 compose_decode compose_service_signal, compose_service_constraints, compose_service_delay;
 
 /* compose_stack.c: the top level */
-compose_decode compose_stack_name, compose_stack_services, compose_stack_volumes;
+compose_decode compose_stack_name, compose_stack_services, compose_stack_named;
 compose_decode compose_stack_external;
 
 /* compose_networks.c */
-compose_decode compose_networks_top, compose_networks_driver, compose_networks_ipam;
+compose_decode compose_networks_driver, compose_networks_ipam;
 compose_decode compose_networks_subnet, compose_networks_use, compose_networks_aliases;
 compose_decode compose_networks_mac;
 /* What follows from the whole service: the default network, conflicts. */

@@ -103,7 +103,7 @@ void compose_stack_services(struct compose_reader *r, const struct compose_row *
     }
 }
 
-/* ---- volumes ---- */
+/* ---- volumes and networks ---- */
 
 /* true, or a mapping with the name (the old way to write it). */
 void compose_stack_external(struct compose_reader *r, const struct compose_row *row,
@@ -128,18 +128,22 @@ void compose_stack_external(struct compose_reader *r, const struct compose_row *
     *(char **)place = compose_reader_copy(r, name->text);
 }
 
-void compose_stack_volumes(struct compose_reader *r, const struct compose_row *row,
-                           const struct compose_at *up, const struct compose_node *node,
-                           ProtobufCMessage *message)
+/* A mapping by name: volumes, networks. Each element's message has its name as `key`. */
+void compose_stack_named(struct compose_reader *r, const struct compose_row *row,
+                         const struct compose_at *up, const struct compose_node *node,
+                         ProtobufCMessage *message)
 {
-    (void)message;
+    void *array, *place;
+    size_t *n;
+
     if (!compose_reader_is_map(r, up, node)) {
         return;
     }
+    compose_list_of(r, message, row->field, &array, &n);
     for (unsigned i = 0; i < node->n; i++) {
         const struct compose_entry *entry = &node->entries[i];
         const struct compose_at at = {.up = up, .key = entry->key->text};
-        Wherry__Spec__Volume *v = compose_reader_message(r, &wherry__spec__volume__descriptor);
+        ProtobufCMessage *element = compose_reader_message(r, row->object->message);
         struct err e;
 
         if (entry->value->broken) {
@@ -149,9 +153,10 @@ void compose_stack_volumes(struct compose_reader *r, const struct compose_row *r
             compose_reader_fail(r, &at, entry->key, "%s", e.text);
             continue;
         }
-        v->key = compose_reader_copy(r, entry->key->text);
-        compose_object_read(r, row->object, &at, entry->value, &v->base);
-        compose_reader_push(r, &r->stack->volumes, &r->stack->n_volumes, v);
+        (void)compose_object_field(r, element, "key", &place);
+        *(char **)place = compose_reader_copy(r, entry->key->text);
+        compose_object_read(r, row->object, &at, entry->value, element);
+        compose_reader_push(r, array, n, element);
     }
 }
 

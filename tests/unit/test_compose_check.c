@@ -241,6 +241,7 @@ static void hosts_many(Wherry__Spec__Stack *s)
 /* clang-format off */
 static void net_key(Wherry__Spec__Stack *s) { s->networks[0]->key = (char *)"../n"; }
 static void net_name(Wherry__Spec__Stack *s) { s->networks[0]->name = (char *)"a b"; }
+static void net_ipv6(Wherry__Spec__Stack *s) { s->networks[0]->enable_ipv6 = true; }
 static void net_order(Wherry__Spec__Stack *s) { s->networks[1]->key = (char *)"m"; }
 static void net_same(Wherry__Spec__Stack *s) { s->networks[1]->name = (char *)"shop_n"; }
 static void net_subnet(Wherry__Spec__Stack *s) { s->networks[0]->subnets[0] = (char *)"10.5.0.1/24"; }
@@ -292,6 +293,7 @@ static const struct {
 } net_changes[] = {
     {net_key, "networks.../n: \"../n\" is no name"},
     {net_name, "networks.n.name: \"a b\" is no name of a network"},
+    {net_ipv6, "networks.n.enable_ipv6: is not supported yet"},
     {net_order, "networks: \"m\" is not in order, or given twice"},
     {net_same, "networks.o.name: \"shop_n\" is the network \"n\", too"},
     {net_subnet, "networks.n.ipam.config: \"10.5.0.1/24\" is no subnet"},
