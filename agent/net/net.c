@@ -16,7 +16,6 @@
 #include "agent/net/netconfig.h"
 #include "agent/net/netkeep.h"
 #include "agent/net/netlinks.h"
-#include "agent/net/netports.h"
 #include "agent/net/nettable.h"
 #include "agent/net/overlay.h"
 #include "agent/net/overlayplan.h"
@@ -27,14 +26,6 @@
 #include "common/cleanup.h"
 #include "common/failpoint.h"
 #include "common/log.h"
-
-/* Somebody waits for his ports to be in force. */
-struct waiter {
-    struct waiter *next;
-    uint64_t seq;
-    net_publish_cb cb;
-    void *arg;
-};
 
 struct net {
     struct rules_config rules;
@@ -50,10 +41,7 @@ struct net {
     unsigned (*all)(void *arg, struct netelems *ret);
     void *arg;
     struct netelems nodes; /* of the others, sorted */
-    struct netelems ports; /* of net_publish, sorted */
-    unsigned ports_max;    /* most backends of one of them */
-    struct waiter *waiters;
-    unsigned live; /* parts that are not closed yet */
+    unsigned live;         /* parts that are not closed yet */
     void (*closed)(void *arg);
     void *closed_arg;
 };
@@ -166,8 +154,7 @@ static unsigned on_all(void *arg, struct netelems *ret)
     unsigned most = net->all != NULL ? net->all(net->arg, ret) : 0;
 
     add_all(&net->nodes, ret);
-    add_all(&net->ports, ret);
-    return most > net->ports_max ? most : net->ports_max;
+    return most;
 }
 
 int net_counters(struct net *net, struct net_drop ret[NET_DROPS_MAX], unsigned *ret_n,
@@ -290,62 +277,12 @@ const struct net_way *net_ways(const struct net *net, unsigned *ret_n)
     return overlay_ways(net->overlay, ret_n);
 }
 
-/* ---- ports ---- */
-
-/* Calls may come back with more. */
-static void tell_waiters(struct net *net, uint64_t seq, int status, const struct err *e)
-{
-    while (net->waiters != NULL && net->waiters->seq <= seq) {
-        struct waiter *w = net->waiters;
-
-        net->waiters = w->next;
-        w->cb(w->arg, status, e);
-        free(w);
-    }
-}
-
-static void on_done(void *arg, uint64_t seq, int status, const struct err *e)
-{
-    tell_waiters(arg, seq, status, e);
-}
-
-static void add_waiter(struct net *net, uint64_t seq, net_publish_cb cb, void *arg)
-{
-    struct waiter **at = &net->waiters;
-    struct waiter *w = xcalloc(1, sizeof(*w));
-
-    *w = (struct waiter){.seq = seq, .cb = cb, .arg = arg};
-    while (*at != NULL) {
-        at = &(*at)->next;
-    }
-    *at = w;
-}
-
-int net_publish(struct net *net, const struct net_port *ports, unsigned n, net_publish_cb cb,
-                void *arg, struct err *e)
-{
-    struct netelems want;
-    unsigned most;
-    int rc = netports_elements(&net->rules, ports, n, &want, &most, e);
-
-    if (rc < 0) {
-        return rc;
-    }
-    net->ports_max = most;
-    rc = replace(net, &net->ports, &want, most, e);
-    if (rc == 0 && cb != NULL) {
-        add_waiter(net, nettable_ask(net->table), cb, arg);
-    }
-    return rc;
-}
-
 /* ---- life ---- */
 
 static void net_free(struct net *net)
 {
     cleanup_close(&net->rtnl);
     cleanup_close(&net->genl);
-    netelems_finish(&net->ports);
     netelems_finish(&net->nodes);
     overlay_destroy(net->overlay);
     netlinks_destroy(net->links);
@@ -405,12 +342,8 @@ static int keep(struct net *net, struct uv_loop_s *loop, struct err *e)
 
 static int bring_up(struct net *net, struct uv_loop_s *loop, struct err *e)
 {
-    struct nettable_config config = {.loop = loop,
-                                     .program = net->nft_program,
-                                     .rules = net->rules,
-                                     .all = on_all,
-                                     .done = on_done,
-                                     .arg = net};
+    struct nettable_config config = {
+        .loop = loop, .program = net->nft_program, .rules = net->rules, .all = on_all, .arg = net};
     struct uv_unlink_config unlink = {loop, on_gone, net};
     int rc;
 
@@ -451,11 +384,7 @@ int net_create(struct uv_loop_s *loop, const struct net_config *config, struct n
         return rc;
     }
     net = make(config);
-    rc = netports_elements(&net->rules, config->ports, config->n_ports, &net->ports,
-                           &net->ports_max, e);
-    if (rc == 0) {
-        rc = bring_up(net, loop, e);
-    }
+    rc = bring_up(net, loop, e);
     if (rc < 0) {
         net_free(net);
         return rc;
@@ -469,13 +398,10 @@ static void on_part_closed(void *arg)
     struct net *net = arg;
     void (*closed)(void *arg) = net->closed;
     void *closed_arg = net->closed_arg;
-    struct err e;
 
     if (--net->live > 0) {
         return;
     }
-    (void)err_say(&e, ECANCELED, "the network was closed");
-    tell_waiters(net, UINT64_MAX, -ECANCELED, &e);
     net_free(net);
     closed(closed_arg);
 }

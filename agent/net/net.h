@@ -20,12 +20,10 @@
 
 struct uv_loop_s;
 struct net;
-struct net_port;
 struct netelem;
 struct netelems;
 
 #define NET_GATEWAY      0xa9fe0101u /* 169.254.1.1 */
-#define NET_PORTS_MAX    4096        /* published ports of a node */
 #define NET_BACKENDS_MAX 256         /* containers behind one port or virtual address */
 #define NET_ROUTES_MAX   8192        /* other nodes */
 #define NET_KEY          32          /* bytes of a WireGuard key */
@@ -45,10 +43,6 @@ struct net_config {
      * it is closed. NULL: none. */
     unsigned (*all)(void *arg, struct netelems *ret);
     void *arg;
-    /* Ports published from the first moment, because after a restart of the agent they are in
-     * force already and shall stay so. As for net_publish. */
-    const struct net_port *ports;
-    unsigned n_ports;
 };
 
 /* One run of one container. */
@@ -105,29 +99,6 @@ int net_adopt(struct net *net, const struct net_found *found, unsigned n, struct
  * What else others take away from links, addresses, neighbours and routes, the network puts back
  * by itself. */
 void net_on_lost(struct net *net, void (*lost)(void *arg, struct net_id id), void *arg);
-
-/* A published port and the containers of this node that serve it; each new connection goes to one
- * of them at random. It is reached by every address of the host, 127.0.0.1 too, or by one. */
-struct net_backend {
-    uint32_t address;
-    uint16_t port;
-};
-struct net_port {
-    bool udp;
-    uint16_t port;
-    uint32_t host_ip; /* 0: every address */
-    const struct net_backend *backends;
-    unsigned n_backends;
-};
-
-/* Called when the ports of the call (or of a later one) are in force: 0; -ECANCELED: closed before;
- * any other: refused for the reason in `e`, and tried again when something changes. */
-typedef void (*net_publish_cb)(void *arg, int status, const struct err *e);
-
-/* Makes these the published ports of the node, all of them; only differences are changed. Copies.
- * `cb` may be NULL and never comes from inside. -EINVAL, -E2BIG name the port. */
-int net_publish(struct net *net, const struct net_port *ports, unsigned n, net_publish_cb cb,
-                void *arg, struct err *e);
 
 /* Changes elements of the table, at once and all together; `removed` go first. What was changed
  * must be in `all` before the call. A table that turns out to be another than it should be, or has

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,7 @@ struct nettable {
     struct again *again;                         /* in order */
     struct nftset_count before[RULES_COUNTER_N]; /* counted by tables that were replaced */
     struct nftset_count seen[RULES_COUNTER_N];   /* with the one that is being replaced */
+    char refusal[ERR_TEXT_MAX];                  /* as logged last; "": the table is in force */
     unsigned live;                               /* parts that are not closed yet */
     void (*closed)(void *arg);
     void *closed_arg;
@@ -106,7 +108,7 @@ static int change_now(struct nettable *t, const struct netelems *removed,
 
     if (is_another_table(rc)) {
         log_info("table inet %s is not what it should be: asserting it", t->config.rules.table);
-        (void)uv_nft_assert(t->nft);
+        uv_nft_assert(t->nft);
         return 0;
     }
     return rc;
@@ -121,7 +123,7 @@ static void do_all_again(struct nettable *t)
 
         if (change_now(t, &a->removed, &a->added, &e) < 0) {
             log_warn("%s", e.text);
-            (void)uv_nft_assert(t->nft);
+            uv_nft_assert(t->nft);
         }
         free_again(a);
     }
@@ -181,18 +183,28 @@ static void write_whole(void *arg, struct buf *ret)
     t->asserting = true;
 }
 
-static void on_done(void *arg, uint64_t seq, int status, const struct err *e)
+/* Refused, it is tried again, and the same words are not said each time. */
+static void complain(struct nettable *t, const struct err *e)
+{
+    if (strcmp(t->refusal, e->text) != 0) {
+        log_error("%s", e->text);
+    }
+    (void)snprintf(t->refusal, sizeof(t->refusal), "%s", e->text);
+}
+
+static void on_done(void *arg, int status, const struct err *e)
 {
     struct nettable *t = arg;
-    bool asserted = t->asserting && status == 0;
 
     t->asserting = false;
-    if (asserted) {
-        memcpy(t->before, t->seen, sizeof(t->before));
-        do_all_again(t);
-        uv_flows_sweep(t->flows);
+    if (status < 0) {
+        complain(t, e);
+        return;
     }
-    t->config.done(t->config.arg, seq, status, e);
+    t->refusal[0] = '\0';
+    memcpy(t->before, t->seen, sizeof(t->before));
+    do_all_again(t);
+    uv_flows_sweep(t->flows);
 }
 
 static bool on_flow(void *arg, const struct uv_flow *flow)
@@ -278,7 +290,7 @@ int nettable_change(struct nettable *t, const struct netelems *removed,
         uv_flows_sweep(t->flows);
     }
     if (backends_max > t->limit) {
-        (void)uv_nft_assert(t->nft);
+        uv_nft_assert(t->nft);
     } else if (t->asserting) {
         push_again(t, &all_removed, &all_added);
         (void)put(t, &all_removed, &all_added, NULL);
@@ -288,11 +300,6 @@ int nettable_change(struct nettable *t, const struct netelems *removed,
     netelems_finish(&all_removed);
     netelems_finish(&all_added);
     return rc;
-}
-
-uint64_t nettable_ask(struct nettable *t)
-{
-    return uv_nft_ask(t->nft);
 }
 
 void nettable_flush(struct nettable *t, const uint32_t *addresses, unsigned n)

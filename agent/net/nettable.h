@@ -22,8 +22,6 @@ struct nettable_config {
     struct rules_config rules; /* copied */
     /* Appends all elements that shall be, in no order, and gives the most backends of anything. */
     unsigned (*all)(void *arg, struct netelems *ret);
-    /* Everything up to request number `seq` is in force (0) or was refused. Never from inside. */
-    void (*done)(void *arg, uint64_t seq, int status, const struct err *e);
     void *arg;
 };
 
@@ -31,12 +29,9 @@ struct nettable_config {
 int nettable_create(const struct nettable_config *config, struct nettable **ret, struct err *e);
 
 /* Makes the difference. 0: it is in force, or the table was found to be another than we think and
- * will be asserted; then nettable_ask() tells when. What it does must be in `all` from now on. */
+ * will be asserted. What it does must be in `all` from now on. */
 int nettable_change(struct nettable *t, const struct netelems *removed,
                     const struct netelems *added, unsigned backends_max, struct err *e);
-
-/* Gives a number for `done`: everything that was requested until now. */
-uint64_t nettable_ask(struct nettable *t);
 
 /* Forgets what comes from and goes to containers that are gone. */
 void nettable_flush(struct nettable *t, const uint32_t *addresses, unsigned n);
@@ -47,8 +42,8 @@ int nettable_counts(struct nettable *t, struct nftset_count ret[RULES_COUNTER_N]
 /* Packets with a false source address on one of our links, in the last hour that had any. */
 int nettable_spoofs(struct nettable *t, const char *link, struct nftset_count *ret, struct err *e);
 
-/* `remove`: the table, too. Then `closed` (may be NULL) comes, when the memory is gone; no `done`
- * from now on, but what was to be asserted still is, with `all`, if `nft` is well. */
+/* `remove`: the table, too. Then `closed` (may be NULL) comes, when the memory is gone; what
+ * was to be asserted still is, with `all`, if `nft` is well. */
 void nettable_close(struct nettable *t, bool remove, void (*closed)(void *arg), void *arg);
 
 unsigned nettable_restored(const struct nettable *t);

@@ -44,15 +44,12 @@ struct uv_nft {
     uint32_t port;             /* of the child's netlink socket; 0: not learnt */
     struct uv_nftchild *child; /* NULL: none */
     uint64_t started_ms;
-    uint64_t seq;      /* of the latest request */
-    uint64_t answered; /* the owner was told of all up to this one */
     char *last;
 
     bool busy; /* a transaction is under way: */
     bool busy_whole;
     bool busy_foreign; /* it restores */
     char error[256];   /* the first that was said about it; "": none */
-    uint64_t busy_seq;
     uint64_t deadline_ms;
 
     bool whole_due;
@@ -236,12 +233,6 @@ static int open_events(struct err *e)
 
 /* ---- what the child says ---- */
 
-static void tell(struct uv_nft *n, uint64_t seq, int status, const struct err *e)
-{
-    n->answered = seq;
-    n->config.done(n->config.arg, seq, status, e);
-}
-
 static void finish_refused(struct uv_nft *n, const char *error)
 {
     struct err e;
@@ -250,7 +241,7 @@ static void finish_refused(struct uv_nft *n, const char *error)
     n->foreign = n->foreign || n->busy_foreign;
     n->whole_at_ms = uv_now(n->config.loop) + RETRY_MS;
     (void)err_say(&e, EPROTO, "nft refuses table inet %s: %s", n->table, error);
-    tell(n, n->busy_seq, -EPROTO, &e);
+    n->config.done(n->config.arg, -EPROTO, &e);
 }
 
 static void finish_transaction(struct uv_nft *n)
@@ -269,7 +260,7 @@ static void finish_transaction(struct uv_nft *n)
         n->asserted_ms = n->busy_whole ? uv_now(n->config.loop) : n->asserted_ms;
         n->restored += n->busy_foreign;
         if (!n->closing) {
-            tell(n, n->busy_seq, 0, &none);
+            n->config.done(n->config.arg, 0, &none);
         }
     }
     n->busy_foreign = false;
@@ -320,7 +311,6 @@ static int start_child(struct uv_nft *n, struct err *e)
 static void transact(struct uv_nft *n, const char *text, size_t len)
 {
     n->busy = true;
-    n->busy_seq = n->seq;
     n->deadline_ms = uv_now(n->config.loop) + SILENCE_MS + len / 64;
     n->error[0] = '\0';
     arm(n, n->deadline_ms);
@@ -375,7 +365,7 @@ static bool ensure_child(struct uv_nft *n, uint64_t now)
             return false;
         }
         arm(n, now + RETRY_MS);
-        tell(n, n->seq, e.code, &e);
+        n->config.done(n->config.arg, e.code, &e);
         return false;
     }
     return true;
@@ -407,10 +397,6 @@ static void pump(struct uv_nft *n)
         send_whole(n);
     } else if (n->whole_due) {
         arm(n, n->whole_at_ms);
-    } else if (n->answered < n->seq) { /* nothing was asked for, and all before it is in force */
-        struct err none = {0};
-
-        tell(n, n->seq, 0, &none);
     }
 }
 
@@ -460,11 +446,10 @@ struct first {
     struct err e;
 };
 
-static void on_first_done(void *arg, uint64_t seq, int status, const struct err *e)
+static void on_first_done(void *arg, int status, const struct err *e)
 {
     struct first *first = arg;
 
-    (void)seq;
     first->status = status;
     first->e = *e;
 }
@@ -522,21 +507,14 @@ int uv_nft_create(const struct uv_nft_config *config, struct uv_nft **ret, struc
     return 0;
 }
 
-uint64_t uv_nft_ask(struct uv_nft *n)
+void uv_nft_assert(struct uv_nft *n)
 {
     assert(!n->closing);
-    n->seq++;
+    n->whole_due = true;
+    n->whole_at_ms = n->foreign ? n->whole_at_ms : 0;
     if (!n->busy) {
         arm(n, 0);
     }
-    return n->seq;
-}
-
-uint64_t uv_nft_assert(struct uv_nft *n)
-{
-    n->whole_due = true;
-    n->whole_at_ms = n->foreign ? n->whole_at_ms : 0;
-    return uv_nft_ask(n);
 }
 
 void uv_nft_listen(struct uv_nft *n)

@@ -25,8 +25,8 @@ struct uv_nft_config {
     uint32_t own_port;   /* netlink port of another socket that is ours; 0: none */
     /* Appends the transaction that replaces the table by what it shall be now. */
     void (*whole)(void *arg, struct buf *ret);
-    /* Everything up to request number `seq` is in force (0) or was refused. */
-    void (*done)(void *arg, uint64_t seq, int status, const struct err *e);
+    /* The table is in force (0), or was refused and is tried again later. Never from inside. */
+    void (*done)(void *arg, int status, const struct err *e);
     void *arg;
 };
 
@@ -34,11 +34,8 @@ struct uv_nft_config {
  * seconds), because nothing may run without it. */
 int uv_nft_create(const struct uv_nft_config *config, struct uv_nft **ret, struct err *e);
 
-/* Asserts the whole table. Gives the request's number; `done` comes later, never from inside. */
-uint64_t uv_nft_assert(struct uv_nft *n);
-
-/* Requests nothing; `done` comes when everything before is in force. */
-uint64_t uv_nft_ask(struct uv_nft *n);
+/* Asserts the whole table; `done` comes later. */
+void uv_nft_assert(struct uv_nft *n);
 
 /* Takes what the kernel tells of changes: for who makes many in one turn of the loop. */
 void uv_nft_listen(struct uv_nft *n);
