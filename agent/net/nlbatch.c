@@ -87,7 +87,7 @@ bool nlbatch_is_message(const struct nlmsghdr *h, int left)
 const struct nlattr *nlbatch_attr(const struct nlmsghdr *h, size_t size, uint16_t type)
 {
     const struct nlattr *attr = mnl_nlmsg_get_payload_offset(h, size);
-    const char *end = mnl_nlmsg_get_payload_tail(h);
+    const char *end = (const char *)h + h->nlmsg_len; /* libmnl's tail is rounded up */
 
     while (mnl_attr_ok(attr, (int)(end - (const char *)attr))) {
         if (mnl_attr_get_type(attr) == type) {
