@@ -277,11 +277,12 @@ static uint32_t read_endpoint(const struct nlattr *attr)
 static void read_allowed(const struct nlattr *nets, struct wireguard_peer *ret)
 {
     const struct nlattr *net = nets != NULL ? mnl_attr_get_payload(nets) : NULL;
-    const struct nlattr *address = nlbatch_inside(net, WGALLOWEDIP_A_IPADDR);
-    const struct nlattr *prefix = nlbatch_inside(net, WGALLOWEDIP_A_CIDR_MASK);
+    int size = nets != NULL ? mnl_attr_get_payload_len(nets) : 0;
+    bool one = mnl_attr_ok(net, size) && MNL_ALIGN(net->nla_len) == size;
+    const struct nlattr *address = nlbatch_inside(one ? net : NULL, WGALLOWEDIP_A_IPADDR);
+    const struct nlattr *prefix = nlbatch_inside(one ? net : NULL, WGALLOWEDIP_A_CIDR_MASK);
 
-    if (net == NULL || mnl_attr_get_payload_len(nets) != MNL_ALIGN(net->nla_len) ||
-        address == NULL || mnl_attr_get_payload_len(address) != 4 || prefix == NULL) {
+    if (address == NULL || mnl_attr_get_payload_len(address) != 4 || prefix == NULL) {
         return;
     }
     ret->block = ntohl(mnl_attr_get_u32(address));
@@ -304,9 +305,7 @@ static void add_peer(struct peers *l, const struct nlattr *peer)
     *to =
         (struct wireguard_peer){.underlay = read_endpoint(nlbatch_inside(peer, WGPEER_A_ENDPOINT))};
     memcpy(to->key, mnl_attr_get_payload(key), WIREGUARD_KEY);
-    if (nlbatch_inside(peer, WGPEER_A_ALLOWEDIPS) != NULL) {
-        read_allowed(nlbatch_inside(peer, WGPEER_A_ALLOWEDIPS), to);
-    }
+    read_allowed(nlbatch_inside(peer, WGPEER_A_ALLOWEDIPS), to);
 }
 
 static void on_device(void *arg, const struct nlmsghdr *answer)
