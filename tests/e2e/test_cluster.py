@@ -197,7 +197,7 @@ def host_disappears(c):
     c.hosts["b"].link(True)
     until("b is ready and the surplus has stopped", lambda: c.nodes()["b"]["state"] == "ready" and len(c.ps("shop")) == 8 and all_well(c), timeout=60)
     assert len(running(c, "shop", "web")) == 4
-    assert took <= 15, f"replaced only after {took:.1f} s"
+    assert took <= 6, f"replaced only after {took:.1f} s"
     return f"replaced after {took:.1f} s"
 
 

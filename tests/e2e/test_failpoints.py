@@ -124,6 +124,16 @@ def listing(top, skip=()):
     return found
 
 
+def without_numbers(nft):
+    """Classes get numbers anew from each agent: here each is called by its first container."""
+    first = {}
+    for address, number in re.findall(r"(\d+\.\d+\.\d+\.\d+) : (0x[0-9a-f]{8})", nft):
+        first[number] = min(first.get(number, address), address)
+    for number, address in first.items():
+        nft = nft.replace(number, f"class-of-{address}")
+    return nft
+
+
 def traces(c):
     """Everything on the host that belongs to containers: what comes with a stack must go with it."""
     host = c.hosts["a"]
@@ -135,8 +145,7 @@ def traces(c):
         "process": {p for p in all_pids(host) if "wherry-worker" not in comm(p)} - {host.agent.pid},
         "link": set(re.findall(r"^\d+: ([^:@]+)", host.exec("ip", "-o", "link").stdout, re.MULTILINE)),
         "route": set(host.exec("ip", "-4", "route", "show", "table", "all").stdout.splitlines()),
-        # numbers of classes are given anew by each agent
-        "rule": set(re.sub(r"\b0x0000[0-9a-f]{4}\b", "CLASS", l.strip()) for l in nft.splitlines()),
+        "rule": set(l.strip() for l in without_numbers(nft).splitlines()),
         "mount": mounts,
         "state": listing(host.state, skip=("images/layers", "upper")) - {"services"},  # the agent's own table
         "run": listing(host.run),
