@@ -333,6 +333,21 @@ START_TEST(nodes_come_move_and_go)
 }
 END_TEST
 
+/* A tenth of the packets is lost, and each takes its time. Needs netem: in the virtual machine. */
+START_TEST(a_bad_wire_is_survived)
+{
+    bool here =
+        hosts_case_shell(hosts_router, "for l in to_a to_b to_c; do "
+                                       "tc qdisc add dev $l root netem delay 50ms loss 10%% "
+                                       "2>/dev/null || exit 1; done") == 0;
+
+    (void)fprintf(stderr, "netem: %s\n", here ? "yes" : "no: this kernel has it not");
+    if (here) {
+        hosts_case_all_reach(20000);
+    }
+}
+END_TEST
+
 START_TEST(thousands_of_nodes)
 {
     enum { N = 4000 };
@@ -379,6 +394,7 @@ int main(void)
     tcase_add_test(between, what_others_did_is_undone);
     tcase_add_test(between, a_new_agent_takes_what_is_there);
     tcase_add_test(between, nodes_come_move_and_go);
+    tcase_add_test(between, a_bad_wire_is_survived);
     tcase_add_test(between, thousands_of_nodes);
     suite_add_tcase(s, between);
     srunner_run_all(r, CK_ENV);
