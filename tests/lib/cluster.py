@@ -98,7 +98,7 @@ class Host:
         self.dir = os.path.join(cluster.dir, name)
         self.state, self.run = os.path.join(self.dir, "state"), os.path.join(self.dir, "run")
         self.cgroup = f"wherry/{cluster.tag}-{name}"
-        self.ids = 65536 * (1526 + index * 512)
+        self.ids = 65536 * (1526 + index * cluster.containers_per_host)
         self.agent = None
 
     def make(self):
@@ -113,7 +113,7 @@ class Host:
         labels = [w for l in self.labels for w in ("--label", l)]
         self.agent = Daemon([c.bin("wherry-agent"), "--controller", f"10.99.0.1:{c.port}", "--name", self.name,
                              "--address", self.address, "--state", self.state, "--run", self.run,
-                             "--cgroup", self.cgroup, "--ids", f"{self.ids}:{65536 * 512}", *labels, *self.options],
+                             "--cgroup", self.cgroup, "--ids", f"{self.ids}:{65536 * c.containers_per_host}", *labels, *self.options],
                             os.path.join(self.dir, "agent.log"), netns=self.netns)
 
     def link(self, up):
@@ -139,8 +139,8 @@ class Cluster:
     name to the number of its link, else 0; `options`: host's name to more options of its agent."""
 
     def __init__(self, bin_dir, hosts=("a", "b", "c"), labels=None, images=(), segments=None, options=None,
-                 controller_options=()):
-        self.bin_dir = bin_dir
+                 controller_options=(), containers_per_host=512):
+        self.bin_dir, self.containers_per_host = bin_dir, containers_per_host
         self.tag = f"wt{os.getpid()}"
         self.net = f"{self.tag}-net"
         self.port = 7420
