@@ -128,7 +128,7 @@ static void hello(struct uv_agent_link *l)
     facts_of(a, f);
     m.u.hello = (struct link_hello){
         .version = LINK_VERSION,
-        .features = LINK_FEATURE_ASK | LINK_FEATURE_SERVICES,
+        .features = LINK_FEATURE_ASK | LINK_FEATURE_SERVICES | LINK_FEATURE_PATCHES,
         .cluster_id = id_of(a->ledger.cluster_id),
         .node_id = id_of(a->ledger.node_id),
         .boot_id = a->dirs.boot_id,

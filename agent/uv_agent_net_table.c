@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The service table, as the controller tells it: changes count at once; of a whole that is told in
- * several frames what it does not name goes at its end. */
+ * several frames what it does not name goes at its end. A patch of what is not held has the next
+ * session begin with a whole. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/uv_agent_net_priv.h"
+#include "common/cleanup.h"
 #include "common/codec_link.h"
 #include "common/log.h"
 
@@ -50,7 +52,7 @@ static void told_drop(struct net_told *told)
     *told = (struct net_told){0};
 }
 
-static void told_add(struct net_told *told, const struct svc_entry *entry)
+static void told_add(struct net_told *told, const char *stack, const char *service)
 {
     if (!told->open) {
         return;
@@ -59,8 +61,8 @@ static void told_add(struct net_told *told, const struct svc_entry *entry)
         told->cap = told->cap > 0 ? 2 * told->cap : 64;
         told->names = xrealloc(told->names, told->cap, sizeof(*told->names));
     }
-    memcpy(told->names[told->n][0], entry->stack, sizeof(entry->stack));
-    memcpy(told->names[told->n++][1], entry->service, sizeof(entry->service));
+    memcpy(told->names[told->n][0], stack, NAME_MAX_LEN + 1);
+    memcpy(told->names[told->n++][1], service, NAME_MAX_LEN + 1);
 }
 
 static int by_names(const void *a, const void *b)
@@ -101,17 +103,31 @@ static void take_untold(struct change *c)
 
 /* ---- frames ---- */
 
+/* False: it is made for another table than this one. */
+static bool patch(struct change *c, const struct svc_patch *p)
+{
+    const struct svc_entry *held = svctable_find(c->net->table, p->stack, p->service);
+    auto_free struct svc_entry *entry = held != NULL ? svcpatch_apply(held, p) : NULL;
+
+    told_add(&c->net->told, p->stack, p->service);
+    if (entry != NULL) {
+        put(c, entry);
+    }
+    return entry != NULL;
+}
+
 /* While a whole is being told, the old table is still there. */
 static bool has_room(const struct uv_agent_net *n, const struct link_services *s)
 {
     return svctable_count(n->table) + s->n_changed <= 2 * SVC_ENTRIES_MAX &&
-           n->told.n + s->n_changed <= SVC_ENTRIES_MAX;
+           n->told.n + s->n_changed + s->n_patched <= SVC_ENTRIES_MAX;
 }
 
 bool uv_agent_net_services(struct uv_agent *a, const struct link_services *s)
 {
     struct uv_agent_net *n = a->net;
     struct change c = {.net = n};
+    bool fits = true;
 
     if (s->whole_begin) {
         told_drop(&n->told);
@@ -124,8 +140,11 @@ bool uv_agent_net_services(struct uv_agent *a, const struct link_services *s)
         take(&c, s->removed[i].stack, s->removed[i].service);
     }
     for (unsigned i = 0; i < s->n_changed; i++) {
-        told_add(&n->told, &s->changed[i]);
+        told_add(&n->told, s->changed[i].stack, s->changed[i].service);
         put(&c, &s->changed[i]);
+    }
+    for (unsigned i = 0; i < s->n_patched; i++) {
+        fits &= patch(&c, &s->patched[i]);
     }
     if (s->whole_end && n->told.open) {
         take_untold(&c);
@@ -137,7 +156,7 @@ bool uv_agent_net_services(struct uv_agent *a, const struct link_services *s)
     if (c.any) {
         uv_agent_net_keep_changed(n);
     }
-    return !s->has_sum || id128_equal(s->sum, svctable_sum(n->table));
+    return fits && (!s->has_sum || id128_equal(s->sum, svctable_sum(n->table)));
 }
 
 void uv_agent_net_services_drop(struct uv_agent *a)

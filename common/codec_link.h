@@ -14,7 +14,7 @@
 #include "common/err.h"
 #include "common/frame.h"
 #include "common/name.h"
-#include "common/svc.h"
+#include "common/svcpatch.h"
 
 #define LINK_VERSION    1u
 #define LINK_DIGEST     32
@@ -108,6 +108,7 @@ struct link_facts {
 /* What an agent understands beside what it always did; the bits of Hello.features. */
 #define LINK_FEATURE_ASK      (UINT64_C(1) << 0) /* StreamOpen.ask */
 #define LINK_FEATURE_SERVICES (UINT64_C(1) << 1) /* Services */
+#define LINK_FEATURE_PATCHES  (UINT64_C(1) << 2) /* Services.patched */
 
 struct link_hello {
     uint32_t version;
@@ -345,6 +346,8 @@ struct link_services {
     bool has_sum; /* false: more follows */
     struct id128 sum;
     uint64_t version;
+    const struct svc_patch *patched; /* of entries that may not be there */
+    unsigned n_patched;
 };
 
 /* Everything in it is borrowed: by an encoder from the caller, in a decoded one from its `memory`
@@ -393,5 +396,6 @@ size_t codec_link_size_placement(const struct link_placement *p);
 size_t codec_link_size_observation(const struct link_observation *o);
 size_t codec_link_size_line(const struct link_line *line);
 size_t codec_link_size_service(const struct svc_entry *entry);
+size_t codec_link_size_patch(const struct svc_patch *patch);
 
 #endif

@@ -10,7 +10,7 @@
 
 typedef Wherry__Link__Envelope codec_link_envelope;
 
-#define CODEC_LINK_ARRAYS 6
+#define CODEC_LINK_ARRAYS 8
 
 /* What a decoded message borrows from. */
 struct codec_link_memory {

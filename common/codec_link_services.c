@@ -2,6 +2,7 @@
 /* The service table's entries, there and back: lists in lists, each decoded into one array for the
  * whole message. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/cleanup.h"
@@ -14,15 +15,37 @@ struct room {
     struct svc_network *networks;
     struct svc_endpoint *endpoints;
     struct svc_port *ports;
+    struct svc_key *gone;
 };
 
-static int bad(struct err *e, const Wherry__Link__ServiceEntry *of, const char *what)
+/* Which service's they are. */
+struct of {
+    const char *stack;
+    const char *service;
+};
+
+static int bad(struct err *e, struct of of, const char *what)
 {
-    return err_say(e, EBADMSG, "service %.63s/%.63s: %s", of->stack, of->service, what);
+    return err_say(e, EBADMSG, "service %.63s/%.63s: %s", of.stack, of.service, what);
 }
 
-static int network_in(const Wherry__Link__ServiceEntry *of, const Wherry__Link__ServiceNetwork *n,
-                      struct svc_network *to, struct err *e)
+static struct of of_entry(const Wherry__Link__ServiceEntry *entry)
+{
+    return (struct of){entry->stack, entry->service};
+}
+
+static int names_in(struct of of, char *ret_stack, char *ret_service, struct err *e)
+{
+    if (!name_is_valid(of.stack) || !name_is_valid(of.service)) {
+        return err_say(e, EBADMSG, "the name of a stack or service is not %s", name_rule);
+    }
+    memcpy(ret_stack, of.stack, strlen(of.stack) + 1);
+    memcpy(ret_service, of.service, strlen(of.service) + 1);
+    return 0;
+}
+
+static int network_in(struct of of, const Wherry__Link__ServiceNetwork *n, struct svc_network *to,
+                      struct err *e)
 {
     if (!svc_network_is_valid(n->name)) {
         return bad(e, of, "a network's name cannot be");
@@ -50,16 +73,16 @@ static int networks_in(const Wherry__Link__ServiceEntry *from, struct room *room
     struct svc_network *list = room->networks;
 
     if (from->n_networks > SVC_NETWORKS_MAX) {
-        return bad(e, from, "too many networks");
+        return bad(e, of_entry(from), "too many networks");
     }
     for (size_t i = 0; i < from->n_networks; i++) {
-        int rc = network_in(from, from->networks[i], &list[i], e);
+        int rc = network_in(of_entry(from), from->networks[i], &list[i], e);
 
         if (rc < 0) {
             return rc;
         }
         if (i > 0 && strcmp(list[i - 1].name, list[i].name) >= 0) {
-            return bad(e, from, "its networks are not in order");
+            return bad(e, of_entry(from), "its networks are not in order");
         }
     }
     to->networks = list;
@@ -68,21 +91,17 @@ static int networks_in(const Wherry__Link__ServiceEntry *from, struct room *room
     return 0;
 }
 
-static bool is_before(const struct svc_endpoint *a, const struct svc_endpoint *b)
-{
-    return a->slot != b->slot ? a->slot < b->slot : a->incarnation < b->incarnation;
-}
-
-static int endpoints_in(const Wherry__Link__ServiceEntry *from, struct room *room,
-                        struct svc_entry *to, struct err *e)
+/* Of an entry or a patch, which has up to `n_networks`. */
+static int endpoints_in(struct of of, Wherry__Link__ServiceEndpoint *const *from, size_t n,
+                        size_t n_networks, struct room *room, struct err *e)
 {
     struct svc_endpoint *list = room->endpoints;
 
-    if (from->n_endpoints > SVC_ENDPOINTS_MAX) {
-        return bad(e, from, "too many endpoints");
+    if (n > SVC_ENDPOINTS_MAX) {
+        return bad(e, of, "too many endpoints");
     }
-    for (size_t i = 0; i < from->n_endpoints; i++) {
-        const Wherry__Link__ServiceEndpoint *p = from->endpoints[i];
+    for (size_t i = 0; i < n; i++) {
+        const Wherry__Link__ServiceEndpoint *p = from[i];
 
         list[i] = (struct svc_endpoint){.incarnation = p->incarnation,
                                         .slot = p->slot,
@@ -91,16 +110,14 @@ static int endpoints_in(const Wherry__Link__ServiceEntry *from, struct room *roo
                                         .networks = p->networks,
                                         .ready = p->ready,
                                         .draining = p->draining};
-        if (p->incarnation == 0 || p->address == 0 || p->networks >> from->n_networks != 0) {
-            return bad(e, from, "an endpoint is not complete, or on a network that is not there");
+        if (p->incarnation == 0 || p->address == 0 || p->networks >> n_networks != 0) {
+            return bad(e, of, "an endpoint is not complete, or on a network that is not there");
         }
-        if (i > 0 && !is_before(&list[i - 1], &list[i])) {
-            return bad(e, from, "its endpoints are not in order");
+        if (i > 0 && svc_key_compare(svc_key_of(&list[i - 1]), svc_key_of(&list[i])) >= 0) {
+            return bad(e, of, "its endpoints are not in order");
         }
     }
-    to->endpoints = list;
-    to->n_endpoints = (unsigned)from->n_endpoints;
-    room->endpoints += from->n_endpoints;
+    room->endpoints += n;
     return 0;
 }
 
@@ -110,13 +127,13 @@ static int ports_in(const Wherry__Link__ServiceEntry *from, struct room *room, s
     struct svc_port *list = room->ports;
 
     if (from->n_ports > SVC_PORTS_MAX) {
-        return bad(e, from, "too many ports");
+        return bad(e, of_entry(from), "too many ports");
     }
     for (size_t i = 0; i < from->n_ports; i++) {
         const Wherry__Link__ServicePort *p = from->ports[i];
 
         if (p->published - 1 >= UINT16_MAX || p->target - 1 >= UINT16_MAX) {
-            return bad(e, from, "a port is not between 1 and 65535");
+            return bad(e, of_entry(from), "a port is not between 1 and 65535");
         }
         list[i] = (struct svc_port){.udp = p->udp,
                                     .published = (uint16_t)p->published,
@@ -132,29 +149,65 @@ static int ports_in(const Wherry__Link__ServiceEntry *from, struct room *room, s
 static int entry_in(const Wherry__Link__ServiceEntry *from, struct room *room, struct svc_entry *to,
                     struct err *e)
 {
-    int rc;
+    int rc = names_in(of_entry(from), to->stack, to->service, e);
 
-    if (!name_is_valid(from->stack) || !name_is_valid(from->service)) {
-        return err_say(e, EBADMSG, "the name of a stack or service is not %s", name_rule);
+    if (rc < 0) {
+        return rc;
     }
     if ((unsigned)from->balance > SVC_BALANCE_NONE) {
-        return bad(e, from, "it is balanced in a way that is not known");
+        return bad(e, of_entry(from), "it is balanced in a way that is not known");
     }
-    memcpy(to->stack, from->stack, strlen(from->stack) + 1);
-    memcpy(to->service, from->service, strlen(from->service) + 1);
     to->balance = (enum svc_balance)from->balance;
+    to->endpoints = room->endpoints;
+    to->n_endpoints = (unsigned)from->n_endpoints;
     rc = networks_in(from, room, to, e);
     if (rc == 0) {
-        rc = endpoints_in(from, room, to, e);
+        rc = endpoints_in(of_entry(from), from->endpoints, from->n_endpoints, from->n_networks,
+                          room, e);
     }
     return rc < 0 ? rc : ports_in(from, room, to, e);
+}
+
+static int gone_in(const Wherry__Link__ServicePatch *from, struct room *room, struct err *e)
+{
+    const struct of of = {from->stack, from->service};
+    struct svc_key *list = room->gone;
+
+    if (from->n_gone > SVC_ENDPOINTS_MAX) {
+        return bad(e, of, "too many endpoints are gone");
+    }
+    for (size_t i = 0; i < from->n_gone; i++) {
+        list[i] = (struct svc_key){from->gone[i]->incarnation, from->gone[i]->slot};
+        if (i > 0 && svc_key_compare(list[i - 1], list[i]) >= 0) {
+            return bad(e, of, "what is gone of it is not in order");
+        }
+    }
+    room->gone += from->n_gone;
+    return 0;
+}
+
+/* Whether it fits its entry, who applies it finds out. */
+static int patch_in(const Wherry__Link__ServicePatch *from, struct room *room, struct svc_patch *to,
+                    struct err *e)
+{
+    const struct of of = {from->stack, from->service};
+    int rc = names_in(of, to->stack, to->service, e);
+
+    to->set = room->endpoints;
+    to->n_set = (unsigned)from->n_set;
+    to->gone = room->gone;
+    to->n_gone = (unsigned)from->n_gone;
+    if (rc == 0) {
+        rc = endpoints_in(of, from->set, from->n_set, SVC_NETWORKS_MAX, room, e);
+    }
+    return rc < 0 ? rc : gone_in(from, room, e);
 }
 
 static int changed_in(const Wherry__Link__Services *s, struct link_message *m, struct err *e)
 {
     struct svc_entry *entries = codec_link_array(m, s->n_changed, sizeof(*entries));
     size_t n_networks = 0, n_endpoints = 0, n_ports = 0;
-    struct room room;
+    struct room room = {0};
 
     for (size_t i = 0; i < s->n_changed; i++) {
         n_networks += s->changed[i]->n_networks;
@@ -174,6 +227,30 @@ static int changed_in(const Wherry__Link__Services *s, struct link_message *m, s
     }
     m->u.services.changed = entries;
     m->u.services.n_changed = (unsigned)s->n_changed;
+    return 0;
+}
+
+static int patched_in(const Wherry__Link__Services *s, struct link_message *m, struct err *e)
+{
+    struct svc_patch *patches = codec_link_array(m, s->n_patched, sizeof(*patches));
+    size_t n_set = 0, n_gone = 0;
+    struct room room = {0};
+
+    for (size_t i = 0; i < s->n_patched; i++) {
+        n_set += s->patched[i]->n_set;
+        n_gone += s->patched[i]->n_gone;
+    }
+    room.endpoints = codec_link_array(m, n_set + 1, sizeof(*room.endpoints));
+    room.gone = codec_link_array(m, n_gone + 1, sizeof(*room.gone));
+    for (size_t i = 0; i < s->n_patched; i++) {
+        int rc = patch_in(s->patched[i], &room, &patches[i], e);
+
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    m->u.services.patched = patches;
+    m->u.services.n_patched = (unsigned)s->n_patched;
     return 0;
 }
 
@@ -205,17 +282,32 @@ int codec_link_services_in(const Wherry__Link__Services *s, struct link_message 
                                            .sum = codec_link_sum_in(s->table),
                                            .version = s->version};
     rc = changed_in(s, m, e);
+    if (rc == 0) {
+        rc = patched_in(s, m, e);
+    }
     return rc < 0 ? rc : removed_in(s, m, e);
 }
 
 /* ---- out ---- */
 
-/* The lists of one entry. */
+/* The lists of one entry or patch. */
 struct lists {
     struct codec_link_list networks;
     struct codec_link_list endpoints;
     struct codec_link_list ports;
+    struct codec_link_list gone;
 };
+
+static void lists_finish(struct lists *lists, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        codec_link_list_finish(&lists[i].networks);
+        codec_link_list_finish(&lists[i].endpoints);
+        codec_link_list_finish(&lists[i].ports);
+        codec_link_list_finish(&lists[i].gone);
+    }
+    free(lists);
+}
 
 static void networks_out(const struct svc_entry *from, struct codec_link_list *l,
                          Wherry__Link__ServiceEntry *to)
@@ -237,12 +329,12 @@ static void networks_out(const struct svc_entry *from, struct codec_link_list *l
     to->n_networks = from->n_networks;
 }
 
-static void endpoints_out(const struct svc_entry *from, struct codec_link_list *l,
-                          Wherry__Link__ServiceEntry *to)
+static Wherry__Link__ServiceEndpoint **endpoints_out(const struct svc_endpoint *from, unsigned n,
+                                                     struct codec_link_list *l)
 {
-    *l = codec_link_list_of(from->n_endpoints, sizeof(Wherry__Link__ServiceEndpoint));
-    for (unsigned i = 0; i < from->n_endpoints; i++) {
-        const struct svc_endpoint *p = &from->endpoints[i];
+    *l = codec_link_list_of(n, sizeof(Wherry__Link__ServiceEndpoint));
+    for (unsigned i = 0; i < n; i++) {
+        const struct svc_endpoint *p = &from[i];
         Wherry__Link__ServiceEndpoint *msg = l->pointers[i];
 
         wherry__link__service_endpoint__init(msg);
@@ -254,8 +346,7 @@ static void endpoints_out(const struct svc_entry *from, struct codec_link_list *
         msg->ready = p->ready;
         msg->draining = p->draining;
     }
-    to->endpoints = (Wherry__Link__ServiceEndpoint **)l->pointers;
-    to->n_endpoints = from->n_endpoints;
+    return (Wherry__Link__ServiceEndpoint **)l->pointers;
 }
 
 static void ports_out(const struct svc_entry *from, struct codec_link_list *l,
@@ -283,8 +374,29 @@ static void entry_out(const struct svc_entry *from, struct lists *lists,
     to->service = codec_link_text(from->service);
     to->balance = (Wherry__Link__Balance)from->balance;
     networks_out(from, &lists->networks, to);
-    endpoints_out(from, &lists->endpoints, to);
+    to->endpoints = endpoints_out(from->endpoints, from->n_endpoints, &lists->endpoints);
+    to->n_endpoints = from->n_endpoints;
     ports_out(from, &lists->ports, to);
+}
+
+static void patch_out(const struct svc_patch *from, struct lists *lists,
+                      Wherry__Link__ServicePatch *to)
+{
+    wherry__link__service_patch__init(to);
+    to->stack = codec_link_text(from->stack);
+    to->service = codec_link_text(from->service);
+    to->set = endpoints_out(from->set, from->n_set, &lists->endpoints);
+    to->n_set = from->n_set;
+    lists->gone = codec_link_list_of(from->n_gone, sizeof(Wherry__Link__EndpointName));
+    for (unsigned i = 0; i < from->n_gone; i++) {
+        Wherry__Link__EndpointName *msg = lists->gone.pointers[i];
+
+        wherry__link__endpoint_name__init(msg);
+        msg->incarnation = from->gone[i].incarnation;
+        msg->slot = from->gone[i].slot;
+    }
+    to->gone = (Wherry__Link__EndpointName **)lists->gone.pointers;
+    to->n_gone = from->n_gone;
 }
 
 void codec_link_services_out(const struct link_services *s, codec_link_envelope *env,
@@ -296,10 +408,16 @@ void codec_link_services_out(const struct link_services *s, codec_link_envelope 
         codec_link_list_of(s->n_changed, sizeof(Wherry__Link__ServiceEntry));
     auto_codec_link_list struct codec_link_list removed =
         codec_link_list_of(s->n_removed, sizeof(Wherry__Link__ServiceName));
-    auto_free struct lists *lists = xcalloc(s->n_changed, sizeof(*lists));
+    auto_codec_link_list struct codec_link_list patched =
+        codec_link_list_of(s->n_patched, sizeof(Wherry__Link__ServicePatch));
+    unsigned n_lists = s->n_changed + s->n_patched;
+    struct lists *lists = xcalloc((size_t)n_lists + 1, sizeof(*lists));
 
     for (unsigned i = 0; i < s->n_changed; i++) {
         entry_out(&s->changed[i], &lists[i], changed.pointers[i]);
+    }
+    for (unsigned i = 0; i < s->n_patched; i++) {
+        patch_out(&s->patched[i], &lists[s->n_changed + i], patched.pointers[i]);
     }
     for (unsigned i = 0; i < s->n_removed; i++) {
         Wherry__Link__ServiceName *name = removed.pointers[i];
@@ -314,15 +432,13 @@ void codec_link_services_out(const struct link_services *s, codec_link_envelope 
     msg.n_changed = s->n_changed;
     msg.removed = (Wherry__Link__ServiceName **)removed.pointers;
     msg.n_removed = s->n_removed;
+    msg.patched = (Wherry__Link__ServicePatch **)patched.pointers;
+    msg.n_patched = s->n_patched;
     msg.table = s->has_sum ? &sum : NULL;
     msg.version = s->version;
     env->services = &msg;
     codec_link_put(env, LINK_SERVICES, out);
-    for (unsigned i = 0; i < s->n_changed; i++) {
-        codec_link_list_finish(&lists[i].networks);
-        codec_link_list_finish(&lists[i].endpoints);
-        codec_link_list_finish(&lists[i].ports);
-    }
+    lists_finish(lists, n_lists);
 }
 
 size_t codec_link_size_service(const struct svc_entry *entry)
@@ -336,4 +452,9 @@ size_t codec_link_size_service(const struct svc_entry *entry)
         }
     }
     return size;
+}
+
+size_t codec_link_size_patch(const struct svc_patch *patch)
+{
+    return 192 + 48 * (size_t)patch->n_set + 24 * (size_t)patch->n_gone;
 }

@@ -50,6 +50,12 @@ struct svc_endpoint {
     bool draining;     /* no new connection; old ones until it ends */
 };
 
+/* What tells one endpoint of a service from the others. */
+struct svc_key {
+    uint64_t incarnation;
+    uint32_t slot;
+};
+
 /* Published by `mode: ingress`: reached on every node. (`mode: host` is a matter of the node.) */
 struct svc_port {
     bool udp;
@@ -82,6 +88,20 @@ struct id128 svc_hash(const struct svc_entry *entry);
 
 /* Negative, 0, positive: by stack, then service. */
 int svc_compare(const struct svc_entry *a, const char *stack, const char *service);
+
+/* By slot, then incarnation: the order of an entry's endpoints. */
+static inline int svc_key_compare(struct svc_key a, struct svc_key b)
+{
+    if (a.slot != b.slot) {
+        return a.slot < b.slot ? -1 : 1;
+    }
+    return a.incarnation == b.incarnation ? 0 : a.incarnation < b.incarnation ? -1 : 1;
+}
+
+static inline struct svc_key svc_key_of(const struct svc_endpoint *p)
+{
+    return (struct svc_key){p->incarnation, p->slot};
+}
 
 /* A deep copy in one allocation; free() it. */
 struct svc_entry *svc_copy(const struct svc_entry *entry);

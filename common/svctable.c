@@ -17,6 +17,8 @@ struct row {
     uint64_t version;
     struct svc_entry *entry; /* NULL: removed */
     struct id128 hash;
+    struct id128 head; /* hash of all but the endpoints */
+    struct svcpatch_history history;
     char stack[NAME_MAX_LEN + 1];
     char service[NAME_MAX_LEN + 1];
 };
@@ -110,6 +112,7 @@ static void rows_take(struct rows *rows, struct row *r)
 static void row_free(struct row *r)
 {
     free(r->entry);
+    svcpatch_finish(&r->history);
     free(r);
 }
 
@@ -156,11 +159,35 @@ static struct row *row_for(struct svctable *t, const struct svc_entry *entry)
     return r;
 }
 
+static struct id128 hash_head(const struct svc_entry *entry)
+{
+    struct svc_entry head = *entry;
+
+    head.n_endpoints = 0;
+    return svc_hash(&head);
+}
+
+/* The row has its new version. */
+static void row_set(struct row *r, const struct svc_entry *entry, struct id128 hash)
+{
+    struct id128 head = hash_head(entry);
+    struct svc_entry *old = r->entry;
+
+    if (old != NULL && id128_equal(r->head, head)) {
+        svcpatch_change(&r->history, old, entry, r->version);
+    } else {
+        svcpatch_begin(&r->history, entry, r->version);
+    }
+    r->entry = svc_copy(entry); /* of what may be a part of the old one */
+    r->hash = hash;
+    r->head = head;
+    free(old);
+}
+
 bool svctable_put(struct svctable *t, const struct svc_entry *entry)
 {
     struct row *r = find(&t->live, entry->stack, entry->service);
     struct id128 hash = svc_hash(entry);
-    struct svc_entry *old = NULL;
 
     if (r == NULL) {
         r = row_for(t, entry);
@@ -170,15 +197,12 @@ bool svctable_put(struct svctable *t, const struct svc_entry *entry)
         return false;
     } else {
         t->sum = id128_sub(t->sum, r->hash);
-        old = r->entry;
         unchain(&t->live, r);
         r->version = ++t->version;
         chain(&t->live, r);
     }
-    r->entry = svc_copy(entry); /* of what may be a part of the old one */
-    r->hash = hash;
+    row_set(r, entry, hash);
     t->sum = id128_add(t->sum, hash);
-    free(old);
     return true;
 }
 
@@ -195,6 +219,7 @@ bool svctable_remove(struct svctable *t, const char *stack, const char *service)
     rows_add(&t->removed, r); /* by its names, which the caller may have out of the entry */
     free(r->entry);
     r->entry = NULL;
+    svcpatch_finish(&r->history);
     if (t->removed.n > REMOVALS_MAX) {
         struct row *oldest = t->removed.first;
 
@@ -282,4 +307,12 @@ bool svctable_whole(const struct svctable *t, uint64_t begun, uint64_t since, sv
         *(is_live ? &live : &removed) = r->next;
     }
     return true;
+}
+
+struct svc_patch *svctable_patch(const struct svctable *t, const char *stack, const char *service,
+                                 uint64_t since)
+{
+    const struct row *r = find(&t->live, stack, service);
+
+    return r != NULL ? svcpatch_make(&r->history, r->entry, since) : NULL;
 }

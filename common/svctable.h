@@ -6,7 +6,7 @@
  * every change and tells what changed since another; the agent's is written by what it is told.
  * Pure. Entries are copied in; what is given out is borrowed until the table's next change. */
 
-#include "common/svc.h"
+#include "common/svcpatch.h"
 
 struct svctable;
 
@@ -39,5 +39,10 @@ bool svctable_since(const struct svctable *t, uint64_t since, svctable_cb cb, vo
  * heard of everything up to `since` (first 0): removals before `begun` are none of its business. */
 bool svctable_whole(const struct svctable *t, uint64_t begun, uint64_t since, svctable_cb cb,
                     void *arg);
+
+/* What changed among a service's endpoints after `since`, for who held the whole table as it then
+ * was, whatever of it was told since; free() it. NULL: the whole entry is to be told. */
+struct svc_patch *svctable_patch(const struct svctable *t, const char *stack, const char *service,
+                                 uint64_t since);
 
 #endif

@@ -83,6 +83,7 @@ struct session {
     bool services_begin_due;
     uint64_t services_begun; /* version when the whole was begun */
     uint64_t services_told;  /* version */
+    uint64_t services_exact; /* version at which the node's table was equal; 0: unknown */
 
     struct session_stream *streams;
     unsigned n_streams;

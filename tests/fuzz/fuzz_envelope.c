@@ -3,6 +3,7 @@
  * is taken again. */
 #include <assert.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/codec_link.h"
@@ -20,9 +21,28 @@ static void look_at_service(const struct svc_entry *s)
     }
     for (unsigned i = 0; i < s->n_endpoints; i++) {
         assert(s->endpoints[i].networks >> s->n_networks == 0);
+        assert(i == 0 ||
+               svc_key_compare(svc_key_of(&s->endpoints[i - 1]), svc_key_of(&s->endpoints[i])) < 0);
     }
     for (unsigned i = 0; i < s->n_ports; i++) {
         assert(s->ports[i].published != 0 && s->ports[i].target != 0);
+    }
+}
+
+/* Onto whatever entry the message has of that service. */
+static void look_at_patch(const struct svc_patch *p, const struct link_services *s)
+{
+    assert(name_is_valid(p->stack) && name_is_valid(p->service));
+    assert(p->n_set <= SVC_ENDPOINTS_MAX && p->n_gone <= SVC_ENDPOINTS_MAX);
+    for (unsigned i = 0; i < s->n_changed; i++) {
+        if (svc_compare(&s->changed[i], p->stack, p->service) == 0) {
+            struct svc_entry *entry = svcpatch_apply(&s->changed[i], p);
+
+            if (entry != NULL) {
+                look_at_service(entry);
+            }
+            free(entry);
+        }
     }
 }
 
@@ -41,6 +61,9 @@ static void look(const struct link_message *m)
     if (m->kind == LINK_SERVICES) {
         for (unsigned i = 0; i < m->u.services.n_changed; i++) {
             look_at_service(&m->u.services.changed[i]);
+        }
+        for (unsigned i = 0; i < m->u.services.n_patched && i < 16; i++) {
+            look_at_patch(&m->u.services.patched[i], &m->u.services);
         }
     }
     if (m->kind == LINK_SET_CHUNK) {

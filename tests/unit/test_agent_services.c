@@ -170,6 +170,49 @@ START_TEST(another_sum_is_noticed)
 }
 END_TEST
 
+static bool patched(unsigned number, const struct svc_endpoint *set, const struct svc_key *gone,
+                    struct id128 sum)
+{
+    struct svc_patch p = {.stack = "shop", .set = set, .n_set = set != NULL, .gone = gone};
+    const struct link_services s = {.patched = &p, .n_patched = 1, .has_sum = true, .sum = sum};
+
+    p.n_gone = gone != NULL;
+    (void)snprintf(p.service, sizeof(p.service), "s%u", number);
+    return uv_agent_net_services(&agent, &s);
+}
+
+START_TEST(patches_count_at_once)
+{
+    const struct svc_key second = svc_key_of(&endpoints[1]);
+    struct id128 one, two;
+
+    ck_assert(tell(1, 2, false, false));
+    two = svctable_sum(net.table);
+    ck_assert(tell(1, 1, false, false));
+    one = svctable_sum(net.table);
+    ck_assert(patched(1, &endpoints[1], NULL, two));
+    ck_assert_uint_eq(svctable_find(net.table, "shop", "s1")->n_endpoints, 2);
+    ck_assert(patched(1, NULL, &second, one));
+    ck_assert(patched(1, NULL, &second, one));  /* again: nothing is to do */
+    ck_assert(!patched(1, NULL, &second, two)); /* it gives another table */
+}
+END_TEST
+
+/* Each has the link end, and the next session told the whole. */
+START_TEST(patches_of_another_table)
+{
+    struct svc_endpoint elsewhere = endpoints[1];
+    struct id128 held;
+
+    ck_assert(tell(1, 1, false, false));
+    held = svctable_sum(net.table);
+    ck_assert(!patched(2, &endpoints[1], NULL, held)); /* of no entry that is there */
+    elsewhere.networks = 2;
+    ck_assert(!patched(1, &elsewhere, NULL, held)); /* on no network that is there */
+    ck_assert(id128_equal(svctable_sum(net.table), held));
+}
+END_TEST
+
 /* ---- the file ---- */
 
 static void turn_ms(uint64_t ms)
@@ -270,6 +313,8 @@ int main(void)
     tcase_add_test(c, changes_count_at_once);
     tcase_add_test(c, what_a_whole_does_not_name_goes_at_its_end);
     tcase_add_test(c, another_sum_is_noticed);
+    tcase_add_test(c, patches_count_at_once);
+    tcase_add_test(c, patches_of_another_table);
     tcase_add_test(c, the_next_agent_holds_it_too);
     tcase_add_test(c, it_is_written_within_a_second);
     tcase_add_test(c, what_is_damaged_is_refused_as_a_whole);

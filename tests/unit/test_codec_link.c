@@ -72,6 +72,9 @@ static const struct svc_entry entries[] = {
     {"shop", "alone", SVC_BALANCE_NONE, NULL, 0, NULL, 0, NULL, 0},
     {"shop", "db", SVC_BALANCE_RANDOM, networks, 1, endpoints + 1, 1, NULL, 0},
 };
+static const struct svc_key left[] = {{9, 1}, {8, 2}, {9, 2}};
+static const struct svc_patch patches[] = {{"shop", "web", endpoints, 3, left, 3},
+                                           {"shop", "db", endpoints + 1, 1, NULL, 0}};
 static const struct link_service services[] = {{"shop", "gone"}, {"x", "y"}};
 
 static struct link_facts facts(void)
@@ -165,7 +168,8 @@ static struct link_message sample(enum link_kind kind)
         m.u.volume_forgotten = (struct link_volume_forgotten){1, "used"};
         break;
     case LINK_SERVICES:
-        m.u.services = (struct link_services){true, true, entries, 3, services, 2, true, sum, 7};
+        m.u.services =
+            (struct link_services){true, true, entries, 3, services, 2, true, sum, 7, patches, 2};
         break;
     case LINK_KIND_N:
         break;
@@ -522,6 +526,21 @@ START_TEST(services_arrive)
     }
     ck_assert_str_eq(back.u.services.removed[1].service, "y");
     ck_assert_uint_eq(back.u.services.version, 7);
+    ck_assert_uint_eq(back.u.services.n_patched, 2);
+    ck_assert_str_eq(back.u.services.patched[1].service, "db");
+    ck_assert_uint_eq(back.u.services.patched[0].n_set, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        const struct svc_endpoint *p = &back.u.services.patched[0].set[i];
+
+        ck_assert_int_eq(svc_key_compare(back.u.services.patched[0].gone[i], left[i]), 0);
+        ck_assert_int_eq(svc_key_compare(svc_key_of(p), svc_key_of(&endpoints[i])), 0);
+        ck_assert_uint_eq(p->address, endpoints[i].address);
+        ck_assert_uint_eq(p->networks, endpoints[i].networks);
+        ck_assert_uint_eq(p->ready, endpoints[i].ready);
+        ck_assert_uint_eq(p->draining, endpoints[i].draining);
+    }
+    ck_assert_uint_eq(back.u.services.patched[1].set[0].incarnation, endpoints[1].incarnation);
+    ck_assert_uint_eq(back.u.services.patched[1].n_gone, 0);
     codec_link_free(&back);
 }
 END_TEST
@@ -664,6 +683,61 @@ START_TEST(largest_service_fits)
 }
 END_TEST
 
+/* One thing of a patch that cannot be, each. */
+START_TEST(patches_that_cannot_be)
+{
+    struct svc_endpoint p[3] = {endpoints[0], endpoints[1], endpoints[2]};
+    auto_free struct svc_endpoint *many = xcalloc(SVC_ENDPOINTS_MAX + 1, sizeof(*many));
+    auto_free struct svc_key *much = xcalloc(SVC_ENDPOINTS_MAX + 1, sizeof(*much));
+    struct svc_key g[3] = {left[0], left[1], left[2]};
+    struct svc_patch patch = {"shop", "web", p, 3, g, 3};
+    struct link_message m = {.kind = LINK_SERVICES,
+                             .u.services = {.patched = &patch, .n_patched = 1}};
+
+    for (unsigned i = 0; i <= SVC_ENDPOINTS_MAX; i++) {
+        many[i] = (struct svc_endpoint){.incarnation = 1, .slot = i + 1, .address = 1};
+        much[i] = (struct svc_key){1, i + 1};
+    }
+    switch (_i) {
+    case 0:
+        patch.stack[0] = 'S';
+        break;
+    case 1:
+        patch.service[0] = '\0';
+        break;
+    case 2:
+        p[1] = p[0];
+        break;
+    case 3:
+        p[0].incarnation = 0;
+        break;
+    case 4:
+        p[2].address = 0;
+        break;
+    case 5:
+        p[0].networks = 1u << SVC_NETWORKS_MAX;
+        break;
+    case 6:
+        g[2] = g[1];
+        break;
+    case 7:
+        g[0].slot = 3;
+        break;
+    case 8:
+        patch.set = many;
+        patch.n_set = SVC_ENDPOINTS_MAX + 1;
+        break;
+    case 9:
+        patch.gone = much;
+        patch.n_gone = SVC_ENDPOINTS_MAX + 1;
+        break;
+    default:
+        ck_abort();
+    }
+    refused(&m);
+}
+END_TEST
+
 START_TEST(positions_compare_epoch_first)
 {
     ck_assert_int_lt(
@@ -701,6 +775,13 @@ START_TEST(sizes_are_upper_bounds)
         codec_link_encode(&m, &one);
         ck_assert_uint_le(one.len, codec_link_size_service(&entries[i]));
     }
+    for (unsigned i = 0; i < 2; i++) {
+        buf_clear(&one);
+        m = (struct link_message){.kind = LINK_SERVICES,
+                                  .u.services = {.patched = &patches[i], .n_patched = 1}};
+        codec_link_encode(&m, &one);
+        ck_assert_uint_le(one.len, codec_link_size_patch(&patches[i]));
+    }
 }
 END_TEST
 
@@ -728,6 +809,7 @@ int main(void)
     tcase_add_test(t, a_question_is_the_other_kind_of_stream);
     tcase_add_test(t, services_arrive);
     tcase_add_loop_test(t, services_that_cannot_be, 0, 20);
+    tcase_add_loop_test(t, patches_that_cannot_be, 0, 10);
     tcase_add_test(t, largest_service_fits);
     tcase_add_test(t, positions_compare_epoch_first);
     tcase_add_test(t, sizes_are_upper_bounds);

@@ -426,6 +426,14 @@ const char *uv_agent_net_degraded(const struct uv_agent *a)
     return "no names here";
 }
 
+static bool take_patch(struct svctable *t, const struct svc_patch *patch)
+{
+    const struct svc_entry *was = svctable_find(t, patch->stack, patch->service);
+    auto_free struct svc_entry *is = was != NULL ? svcpatch_apply(was, patch) : NULL;
+
+    return is != NULL && svctable_put(t, is);
+}
+
 bool uv_agent_net_services(struct uv_agent *a, const struct link_services *s)
 {
     (void)a;
@@ -435,6 +443,9 @@ bool uv_agent_net_services(struct uv_agent *a, const struct link_services *s)
     }
     for (unsigned i = 0; i < s->n_changed; i++) {
         (void)svctable_put(held, &s->changed[i]);
+    }
+    for (unsigned i = 0; i < s->n_patched; i++) {
+        ck_assert(take_patch(held, &s->patched[i]));
     }
     return !s->has_sum || id128_equal(s->sum, svctable_sum(held));
 }
@@ -608,7 +619,8 @@ struct peer {
     bool told_sum;
     uint64_t removed;
     struct svctable *services; /* as told; between begin and end: not in force */
-    unsigned wholes, sums;
+    unsigned wholes, sums, patches;
+    size_t bytes; /* of what was told of services */
     struct id128 services_sum;
     bool writable, ended, closed, open, greeted;
 };
@@ -624,6 +636,10 @@ static void take_services(struct peer *p, const struct link_services *s)
     for (unsigned i = 0; i < s->n_changed; i++) {
         (void)svctable_put(p->services, &s->changed[i]);
     }
+    for (unsigned i = 0; i < s->n_patched; i++) {
+        ck_assert(take_patch(p->services, &s->patched[i]));
+    }
+    p->patches += s->n_patched;
     for (unsigned i = 0; i < s->n_removed; i++) {
         (void)svctable_remove(p->services, s->removed[i].stack, s->removed[i].service);
     }
@@ -642,6 +658,7 @@ static void on_peer_frame(struct uv_wire *wire, const uint8_t *bytes, size_t len
     ck_assert_msg(codec_link_decode(bytes, len, LINK_CONTROLLER, p->greeted, &m, &e) == 0, "%s",
                   e.text);
     p->got[m.kind]++;
+    p->bytes += m.kind == LINK_SERVICES ? len : 0;
     switch ((int)m.kind) {
     case LINK_WELCOME:
         p->greeted = true;
@@ -949,11 +966,13 @@ static void put_service(struct svctable *t, unsigned number, unsigned n_endpoint
     (void)svctable_put(t, &entry);
 }
 
+static uint64_t services_features = LINK_FEATURE_SERVICES | LINK_FEATURE_PATCHES;
+
 static void services_hello(struct peer *p, struct id128 holds)
 {
     struct link_message m = hello_of(1, "host-b");
 
-    m.u.hello.features = LINK_FEATURE_SERVICES;
+    m.u.hello.features = services_features;
     m.u.hello.services = holds;
     peer_open(p);
     peer_say(p, &m);
@@ -1010,6 +1029,37 @@ START_TEST(equal_services_move_nothing)
     UNTIL(p->got[LINK_SERVICES] == 1);
     ck_assert(has_all(p));
     ck_assert_uint_eq(p->wholes, 0);
+}
+END_TEST
+
+/* Of many endpoints one becomes ready: what of it goes over the wire, to who takes patches (and to
+ * who does not). */
+START_TEST(one_endpoint_is_told_alone)
+{
+    struct peer *p = &peers[0];
+    const struct svc_entry *web;
+    auto_free struct svc_endpoint *list = xcalloc(8000, sizeof(*list));
+    struct svc_entry now;
+    size_t before;
+
+    services_features = LINK_FEATURE_SERVICES | (_i == 0 ? LINK_FEATURE_PATCHES : 0);
+    put_service(ctl.services, 1, 8000);
+    services_hello(p, (struct id128){0, 0});
+    UNTIL(has_all(p));
+    before = p->bytes;
+    web = svctable_find(ctl.services, "shop", "s1");
+    now = *web;
+    memcpy(list, web->endpoints, 8000 * sizeof(*list));
+    list[4000].ready = true;
+    now.endpoints = list;
+    ck_assert(svctable_put(ctl.services, &now));
+    uv_sessions_services(ctl.sessions);
+    UNTIL(has_all(p));
+    ck_assert_uint_eq(p->patches, _i == 0);
+    ck_assert_uint_eq(p->wholes, 1);
+    if (_i == 0) {
+        ck_assert_uint_lt(p->bytes - before, 100);
+    }
 }
 END_TEST
 
@@ -1509,6 +1559,7 @@ int main(void)
     tcase_add_test(hand, set_then_increments);
     tcase_add_test(hand, services_whole_then_changes);
     tcase_add_test(hand, equal_services_move_nothing);
+    tcase_add_loop_test(hand, one_endpoint_is_told_alone, 0, 2);
     tcase_add_test(hand, services_are_kept_until_all_are_heard);
     tcase_add_test(hand, services_too_far_behind);
     tcase_add_test(hand, services_are_for_who_takes_them);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/err.h"
 
 /* An entry of which a number decides everything. */
 struct made {
@@ -277,6 +278,181 @@ START_TEST(since_gives_the_table)
 }
 END_TEST
 
+/* ---- patches ---- */
+
+#define MANY 40
+
+/* Endpoints come, go, change and return; now and then the entry changes in something else. */
+static void shake_many(struct svctable *t, unsigned *seed)
+{
+    struct svc_endpoint list[MANY];
+    struct svc_network network = {.name = "shop_default", .vip = 1};
+    struct svc_entry e = {
+        .stack = "shop", .networks = &network, .n_networks = 1, .endpoints = list};
+    const struct svc_entry *was;
+
+    (void)snprintf(e.service, sizeof(e.service), "s%d", rand_r(seed) % 3);
+    if (rand_r(seed) % 40 == 0) {
+        (void)svctable_remove(t, e.stack, e.service);
+        return;
+    }
+    was = svctable_find(t, e.stack, e.service);
+    network.vip = rand_r(seed) % 20 == 0 ? (uint32_t)rand_r(seed) : 1;
+    for (uint32_t i = 0, at = 0; i < MANY; i++) {
+        struct svc_endpoint p = {.incarnation = i + 1, .slot = i / 2, .address = 1, .networks = 1};
+        bool held = was != NULL && at < was->n_endpoints &&
+                    svc_key_compare(svc_key_of(&was->endpoints[at]), svc_key_of(&p)) == 0;
+
+        if (held) {
+            p = was->endpoints[at++];
+        }
+        if (rand_r(seed) % 10 == 0) {
+            held = !held;
+        } else if (rand_r(seed) % 10 == 0) {
+            p.ready = !p.ready;
+            p.address += (uint32_t)rand_r(seed) % 2;
+        }
+        if (held) {
+            list[e.n_endpoints++] = p;
+        }
+    }
+    (void)svctable_put(t, &e);
+}
+
+/* Who holds a copy that was exact at a version, and what it has been told since. */
+struct listener {
+    const struct svctable *from;
+    struct svctable *to;
+    uint64_t exact, begun, told;
+    unsigned left, patched;
+};
+
+static bool hear(void *arg, uint64_t version, const char *stack, const char *service,
+                 const struct svc_entry *entry)
+{
+    struct listener *l = arg;
+    auto_free struct svc_patch *patch =
+        l->exact > 0 ? svctable_patch(l->from, stack, service, l->exact) : NULL;
+    auto_free struct svc_entry *now = NULL;
+
+    if (l->left == 0) {
+        return false;
+    }
+    l->left--;
+    l->told = version;
+    if (patch == NULL) {
+        return apply(l->to, version, stack, service, entry);
+    }
+    ck_assert_ptr_nonnull(entry);
+    ck_assert_ptr_nonnull(svctable_find(l->to, stack, service));
+    now = svcpatch_apply(svctable_find(l->to, stack, service), patch);
+    ck_assert_ptr_nonnull(now);
+    ck_assert(id128_equal(svc_hash(now), svc_hash(entry)));
+    (void)svctable_put(l->to, now);
+    l->patched++;
+    return true;
+}
+
+/* Patches from any version that was exact, told in portions while the table goes on changing. */
+START_TEST(patches_give_the_table)
+{
+    unsigned seed = (unsigned)_i + 1;
+    struct svctable *t = svctable_create();
+    struct listener l = {.from = t, .to = svctable_create()};
+
+    for (unsigned i = 0; i < 600; i++) {
+        shake_many(t, &seed);
+        l.left = (unsigned)rand_r(&seed) % 4;
+        ck_assert(svctable_whole(t, l.begun, l.told, hear, &l));
+        if (l.told == svctable_version(t)) {
+            same(t, l.to);
+            l.exact = l.told;
+        }
+    }
+    ck_assert_uint_gt(l.patched, 100);
+    svctable_destroy(l.to);
+    svctable_destroy(t);
+}
+END_TEST
+
+static struct svc_endpoint nth(unsigned i)
+{
+    return (struct svc_endpoint){.incarnation = i + 1, .slot = i, .address = i + 1, .networks = 1};
+}
+
+/* Only what changed; what changed before what is remembered is not guessed. */
+START_TEST(patches_are_small_and_sure)
+{
+    struct svctable *t = svctable_create();
+    struct svc_endpoint list[200];
+    struct svc_network network = {.name = "shop_default"};
+    struct svc_entry e = {"shop", "web", SVC_BALANCE_RANDOM, &network, 1, list, 200, NULL, 0};
+    struct svc_patch *patch;
+    uint64_t first, v;
+
+    for (unsigned i = 0; i < 200; i++) {
+        list[i] = nth(i);
+    }
+    (void)svctable_put(t, &e);
+    first = svctable_version(t);
+    ck_assert_ptr_null(svctable_patch(t, "shop", "web", 0)); /* it was not there */
+    ck_assert_ptr_null(svctable_patch(t, "shop", "db", first));
+    list[77].ready = true;
+    (void)svctable_put(t, &e);
+    v = svctable_version(t);
+    e.n_endpoints = 199;
+    (void)svctable_put(t, &e);
+    patch = svctable_patch(t, "shop", "web", first);
+    ck_assert_uint_eq(patch->n_set, 1);
+    ck_assert_uint_eq(patch->set[0].slot, 77);
+    ck_assert_uint_eq(patch->n_gone, 1);
+    ck_assert_uint_eq(patch->gone[0].slot, 199);
+    free(patch);
+    patch = svctable_patch(t, "shop", "web", v);
+    ck_assert_uint_eq(patch->n_set, 0);
+    ck_assert_uint_eq(patch->n_gone, 1);
+    free(patch);
+    e.n_endpoints = 10; /* 190 removals are remembered of an entry that has ten: no */
+    (void)svctable_put(t, &e);
+    ck_assert_ptr_null(svctable_patch(t, "shop", "web", v));
+    v = svctable_version(t);
+    patch = svctable_patch(t, "shop", "web", v);
+    ck_assert_uint_eq(patch->n_set + patch->n_gone, 0);
+    free(patch);
+    network.vip = 1;
+    (void)svctable_put(t, &e);
+    ck_assert_ptr_null(svctable_patch(t, "shop", "web", v));
+    svctable_destroy(t);
+}
+END_TEST
+
+/* A patch that is none of the entry is refused, and one that takes it to the bound is not. */
+START_TEST(patches_of_other_entries)
+{
+    auto_free struct svc_endpoint *list = xcalloc(SVC_ENDPOINTS_MAX, sizeof(*list));
+    struct svc_network network = {.name = "shop_default"};
+    struct svc_entry e = {"shop", "web", SVC_BALANCE_RANDOM, &network, 1, list, 0, NULL, 0};
+    struct svc_endpoint more = nth(SVC_ENDPOINTS_MAX);
+    struct svc_key first = {1, 0};
+    struct svc_patch patch = {"shop", "web", &more, 1, NULL, 0};
+    struct svc_entry *now;
+
+    for (unsigned i = 0; i < SVC_ENDPOINTS_MAX; i++) {
+        list[i] = nth(i);
+    }
+    e.n_endpoints = SVC_ENDPOINTS_MAX;
+    ck_assert_ptr_null(svcpatch_apply(&e, &patch));
+    patch.gone = &first;
+    patch.n_gone = 1;
+    now = svcpatch_apply(&e, &patch);
+    ck_assert_uint_eq(now->n_endpoints, SVC_ENDPOINTS_MAX);
+    ck_assert_uint_eq(now->endpoints[0].slot, 1);
+    free(now);
+    more.networks = 2;
+    ck_assert_ptr_null(svcpatch_apply(&e, &patch));
+}
+END_TEST
+
 struct portion {
     struct svctable *to;
     unsigned left;
@@ -371,6 +547,9 @@ int main(void)
     tcase_add_loop_test(tc, since_gives_the_table, 0, 20);
     tcase_add_loop_test(tc, whole_in_portions, 0, 20);
     tcase_add_test(tc, too_long_ago);
+    tcase_add_loop_test(tc, patches_give_the_table, 0, 20);
+    tcase_add_test(tc, patches_are_small_and_sure);
+    tcase_add_test(tc, patches_of_other_entries);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
