@@ -28,6 +28,7 @@ void uv_agent_net_link(const struct attempt *at, struct net_link *ret)
         return; /* a stray: it is not known any more */
     }
     for (unsigned i = 0; order_network_use(order, i, &use); i++) {
+        ret->ipv6 |= use.ipv6;
         ret->extra = ret->extra == 0 ? use.ipv4 : ret->extra;
         if (has_mac(use.mac) && !has_mac(ret->mac)) {
             memcpy(ret->mac, use.mac, sizeof(ret->mac));

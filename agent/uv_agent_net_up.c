@@ -3,6 +3,7 @@
  * asserted for the first time, so that whatever was in force before stays so without a gap. */
 #include <stdlib.h>
 
+#include "agent/net/ip6.h"
 #include "agent/uv_agent_net_priv.h"
 #include "common/cleanup.h"
 #include "common/log.h"
@@ -110,6 +111,7 @@ int uv_agent_net_up_create(struct uv_agent_net *n, const struct net_config *conf
                                         .block = config->block,
                                         .block_prefix = config->block_prefix};
     struct net_config own = *config;
+    struct ip6 six;
     struct net_up *up = xcalloc(1, sizeof(*up));
     int rc;
 
@@ -117,6 +119,8 @@ int uv_agent_net_up_create(struct uv_agent_net *n, const struct net_config *conf
     up->agent = n->agent;
     up->plan = netplan_create(&plan);
     up->names = dns_names_create(config->range, config->range_prefix);
+    six = ip6_cluster(config->cluster);
+    dns_names_ip6(up->names, &six);
     feed(up);
     own.all = on_all;
     own.arg = up;

@@ -16,11 +16,13 @@ struct entry {
     uint64_t missing_ms; /* since when; 0: it is there */
     unsigned index;      /* 0: there is no such link */
     bool up;
-    unsigned routes;     /* bit 0: to its address, bit 1: to the extra one */
+    unsigned routes;     /* bit 0: to its address, bit 1: to the extra one, 2: IPv6 */
     unsigned neighbours; /* likewise */
     struct tc_limit limit;
     bool mirror; /* is there */
 };
+
+#define IPV6_BIT 4u
 
 struct attached {
     char links[IFNAMSIZ];
@@ -191,7 +193,7 @@ static const struct of_address *lookup(const struct by_address *by, uint32_t add
 
 static unsigned all_bits(const struct entry *x)
 {
-    return x->peer.extra != 0 ? 3 : 1;
+    return 1 | (x->peer.extra != 0 ? 2u : 0) | (x->peer.ipv6 ? IPV6_BIT : 0);
 }
 
 static void on_link(void *arg, const struct rtnl_link *link)
@@ -236,6 +238,41 @@ static void on_neighbour(void *arg, const struct rtnl_neighbour *neighbour)
     }
 }
 
+/* The address of IPv6 follows from that in the block. */
+static void on_route6(void *arg, const struct rtnl_route *route)
+{
+    const struct of_address *x = route->prefix == 32 ? lookup(arg, route->dst) : NULL;
+
+    if (x != NULL && x->bit == 1 && route->index == x->entry->index && route->via == 0) {
+        x->entry->routes |= IPV6_BIT;
+    }
+}
+
+static void on_neighbour6(void *arg, const struct rtnl_neighbour *neighbour)
+{
+    const struct of_address *x = lookup(arg, neighbour->address);
+
+    if (x != NULL && x->bit == 1 && neighbour->index == x->entry->index &&
+        rtnl_veth_is_peer(&x->entry->peer, neighbour)) {
+        x->entry->neighbours |= IPV6_BIT;
+    }
+}
+
+static int look6(const struct attached *a, int fd, struct by_address *by, struct err *e)
+{
+    const struct ip6 *six = NULL;
+    int rc;
+
+    for (unsigned i = 0; i < a->n && six == NULL; i++) {
+        six = a->list[i].peer.ipv6 ? &a->list[i].peer.six : NULL;
+    }
+    if (six == NULL) {
+        return 0;
+    }
+    rc = rtnl_routes6(fd, six, /* metric= */ 0, on_route6, by, e);
+    return rc < 0 ? rc : rtnl_neighbours(fd, AF_INET6, on_neighbour6, by, e);
+}
+
 static int look(struct attached *a, int fd, struct err *e)
 {
     char mirrors[NETCONFIG_LINK_NAME];
@@ -263,6 +300,9 @@ static int look(struct attached *a, int fd, struct err *e)
     if (rc == 0) {
         rc = rtnl_neighbours(fd, AF_INET, on_neighbour, &by, e);
     }
+    if (rc == 0) {
+        rc = look6(a, fd, &by, e);
+    }
     free(by.list);
     return rc;
 }
@@ -271,7 +311,7 @@ static int look(struct attached *a, int fd, struct err *e)
 
 static bool is_whole(const struct entry *x)
 {
-    return x->up && x->routes == all_bits(x) && x->neighbours == all_bits(x) &&
+    return x->up && (~x->routes & all_bits(x)) == 0 && (~x->neighbours & all_bits(x)) == 0 &&
            (x->mirror || x->limit.bits_out == 0);
 }
 

@@ -5,19 +5,17 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/vfs.h>
-#include <unistd.h>
 
+#include "agent/net/forwarding.h"
 #include "agent/net/netconfig.h"
 #include "agent/net/netkeep.h"
 #include "agent/net/netlinks.h"
 #include "agent/net/nettable.h"
 #include "agent/net/overlay.h"
+#include "agent/net/overlay6.h"
 #include "agent/net/overlayplan.h"
 #include "agent/net/rtnl.h"
 #include "agent/net/rules.h"
@@ -36,6 +34,7 @@ struct net {
     struct netlinks *links;
     struct uv_unlink *unlink;
     struct overlay *overlay;
+    struct overlay6 *overlay6;
     struct netkeep *keep;
     struct nettable *table;
     unsigned (*all)(void *arg, struct netelems *ret);
@@ -45,28 +44,6 @@ struct net {
     void (*closed)(void *arg);
     void *closed_arg;
 };
-/* ---- forwarding ---- */
-
-/* The namespace's own switch, all of it: packets are forwarded only if the link they come by says
- * so, and those of published ports come by the host's. What may be forwarded, the table says. */
-static int switch_forwarding_on(struct err *e)
-{
-    static const char path[] = "/proc/sys/net/ipv4/ip_forward";
-    auto_close int fd = open(path, O_RDWR | O_CLOEXEC);
-    struct statfs fs;
-    char now = '0';
-
-    if (fd < 0) {
-        return err_set(e, errno, "open %s", path);
-    }
-    if (fstatfs(fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC) {
-        return err_say(e, EXDEV, "%s is not of a proc file system", path);
-    }
-    if (read(fd, &now, 1) == 1 && now == '1') {
-        return 0;
-    }
-    return pwrite(fd, "1", 1, 0) == 1 ? 0 : err_set(e, errno, "write to %s", path);
-}
 
 /* ---- addresses and links ---- */
 
@@ -75,9 +52,37 @@ int net_reserve(struct net *net, uint32_t *ret_address, struct err *e)
     return netlinks_reserve(net->links, net->rtnl, ret_address, e);
 }
 
+static int assert_between(struct net *net, struct err *e)
+{
+    struct err why;
+    int rc = overlay_assert(net->overlay, net->rtnl, e);
+    unsigned n;
+    const struct net_way *ways = overlay_ways(net->overlay, &n);
+    int one = overlay6_assert(net->overlay6, net->rtnl, ways, n, &why);
+
+    return one < 0 && rc == 0 ? err_say(e, one, "%s", why.text) : rc;
+}
+
+/* With the first container that has IPv6 the node gets it. */
+static int need_ipv6(struct net *net, struct err *e)
+{
+    unsigned n;
+    const struct net_way *ways = overlay_ways(net->overlay, &n);
+    int rc = overlay6_need(net->overlay6, e);
+
+    return rc < 0 ? rc : overlay6_assert(net->overlay6, net->rtnl, ways, n, e);
+}
+
 int net_attach(struct net *net, struct net_id id, int netns_fd, const struct net_link *link,
                struct err *e)
 {
+    if (link->ipv6 && !overlay6_is_needed(net->overlay6)) {
+        int rc = need_ipv6(net, e);
+
+        if (rc < 0) {
+            return err_wrap(e, "network");
+        }
+    }
     return netlinks_attach(net->links, net->rtnl, id, netns_fd, link, e);
 }
 
@@ -103,7 +108,16 @@ void net_detach(struct net *net, struct net_id id, uint32_t address)
 
 int net_adopt(struct net *net, const struct net_found *found, unsigned n, struct err *e)
 {
-    return netlinks_adopt(net->links, net->rtnl, found, n, e);
+    int rc = netlinks_adopt(net->links, net->rtnl, found, n, e);
+    bool ipv6 = false;
+    struct err why;
+    int one;
+
+    for (unsigned i = 0; i < n; i++) {
+        ipv6 |= found[i].link.ipv6;
+    }
+    one = ipv6 ? need_ipv6(net, &why) : 0;
+    return one < 0 && rc == 0 ? err_say(e, one, "%s", why.text) : rc;
 }
 
 /* ---- elements ---- */
@@ -261,15 +275,20 @@ int net_routes(struct net *net, uint32_t underlay, const struct net_route *route
     rc = keep_nodes(net, routes, n, e);
     overlay_nodes(net->overlay, underlay, routes, n);
     if (rc < 0) {
-        (void)overlay_assert(net->overlay, net->rtnl, NULL);
+        (void)assert_between(net, NULL);
         return rc;
     }
-    return overlay_assert(net->overlay, net->rtnl, e);
+    return assert_between(net, e);
 }
 
 int net_encrypt(struct net *net, bool on, uint8_t ret_key[NET_KEY], struct err *e)
 {
-    return overlay_encrypt(net->overlay, net->rtnl, on, ret_key, e);
+    int rc = overlay_encrypt(net->overlay, net->rtnl, on, ret_key, e);
+    unsigned n;
+    const struct net_way *ways = overlay_ways(net->overlay, &n);
+
+    (void)overlay6_assert(net->overlay6, net->rtnl, ways, n, NULL); /* its MTU may be another */
+    return rc;
 }
 
 const struct net_way *net_ways(const struct net *net, unsigned *ret_n)
@@ -284,6 +303,7 @@ static void net_free(struct net *net)
     cleanup_close(&net->rtnl);
     cleanup_close(&net->genl);
     netelems_finish(&net->nodes);
+    overlay6_destroy(net->overlay6);
     overlay_destroy(net->overlay);
     netlinks_destroy(net->links);
     free(net->nft_program);
@@ -309,12 +329,30 @@ static struct overlay *make_overlay(const struct net_config *c)
     return overlay_create(&config);
 }
 
+static struct overlay6 *make_overlay6(const struct net_config *c)
+{
+    char device[NETCONFIG_LINK_NAME];
+    const char *cluster = c->cluster != NULL ? c->cluster : "";
+    struct overlay6_config config = {.device = device,
+                                     .vni = overlayplan_vni6(overlayplan_vni(cluster)),
+                                     .metric = netconfig_metric(c->suffix),
+                                     .six = ip6_cluster(cluster),
+                                     .range = c->range,
+                                     .range_prefix = c->range_prefix,
+                                     .block = c->block,
+                                     .block_prefix = c->block_prefix};
+
+    netconfig_vxlan6_name(c->suffix, device);
+    return overlay6_create(&config);
+}
+
 static struct net *make(const struct net_config *c)
 {
     struct net *net = xcalloc(1, sizeof(*net));
 
     (void)snprintf(net->suffix, sizeof(net->suffix), "%s", c->suffix);
     net->overlay = make_overlay(c);
+    net->overlay6 = make_overlay6(c);
     netconfig_table_name(c->suffix, net->rules.table, sizeof(net->rules.table));
     netconfig_link_prefix(c->suffix, net->rules.links);
     net->links = netlinks_create(c);
@@ -323,6 +361,7 @@ static struct net *make(const struct net_config *c)
     net->rules.block = c->block;
     net->rules.block_prefix = c->block_prefix;
     net->rules.vni = overlayplan_vni(c->cluster != NULL ? c->cluster : "");
+    net->rules.six = ip6_cluster(c->cluster != NULL ? c->cluster : "");
     net->all = c->all;
     net->arg = c->arg;
     net->nft_program = xstrdup(c->nft_program != NULL ? c->nft_program : "nft");
@@ -335,6 +374,7 @@ static int keep(struct net *net, struct uv_loop_s *loop, struct err *e)
     struct netkeep_config config = {.loop = loop,
                                     .rtnl = net->rtnl,
                                     .overlay = net->overlay,
+                                    .overlay6 = net->overlay6,
                                     .attached = netlinks_attached(net->links)};
 
     return netkeep_create(&config, &net->keep, e);
@@ -348,7 +388,7 @@ static int bring_up(struct net *net, struct uv_loop_s *loop, struct err *e)
     int rc;
 
     net->rtnl = rtnl_open(e);
-    rc = net->rtnl < 0 ? net->rtnl : switch_forwarding_on(e);
+    rc = net->rtnl < 0 ? net->rtnl : forwarding_on(e);
     net->genl = wireguard_open(NULL); /* a kernel without may yet do without */
     overlay_use(net->overlay, net->genl);
     if (rc == 0) {
@@ -412,6 +452,7 @@ void net_close(struct net *net, bool remove, void (*closed)(void *arg), void *ar
     net->closed_arg = arg;
     if (remove) {
         (void)netlinks_remove(net->links, net->rtnl, NULL);
+        overlay6_remove(net->overlay6, net->rtnl);
         overlay_remove(net->overlay, net->rtnl);
     }
     net->live = 3;

@@ -5,7 +5,8 @@
 /* The network of one node, as the agent's executor sees it: addresses out of the node's block, one
  * routed veth per container, published ports, routes to the blocks of other nodes. There is no
  * bridge and so no shared layer 2: the host holds a /32 route and a permanent neighbour for each
- * container, the container a default route by the link-local gateway 169.254.1.1.
+ * container, the container a default route by the link-local gateway 169.254.1.1. IPv6, where a
+ * container has it, leads to the cluster's containers and nowhere else.
  *
  * Everything made carries `suffix`, so that it is found again after the agent has died, and several
  * agents can share one network namespace. Links, and the elements of the rules' sets, are changed
@@ -71,6 +72,7 @@ struct net_link {
     uint32_t extra;    /* a second address, asked for, out of the cluster's range; 0: none */
     uint8_t mac[6];    /* of eth0, asked for; zero: made from the address */
     unsigned mtu;      /* 0: as the configuration says */
+    bool ipv6;         /* it has the IPv6 address, too, that follows from `address` (ip6.h) */
     uint64_t bits_in;  /* a second, into the container; 0: no limit */
     uint64_t bits_out; /* out of it */
 };

@@ -91,6 +91,12 @@ void netconfig_vxlan_name(const char *suffix, char ret[NETCONFIG_LINK_NAME])
     put_letters(hash_suffix(suffix), ret + 2, 4);
 }
 
+void netconfig_vxlan6_name(const char *suffix, char ret[NETCONFIG_LINK_NAME])
+{
+    (void)snprintf(ret, NETCONFIG_LINK_NAME, "wy");
+    put_letters(hash_suffix(suffix), ret + 2, 4);
+}
+
 void netconfig_wireguard_name(const char *suffix, char ret[NETCONFIG_LINK_NAME])
 {
     (void)snprintf(ret, NETCONFIG_LINK_NAME, "ww");

@@ -32,6 +32,7 @@ void netconfig_link_of_mirror(const char *mirror, char ret[NETCONFIG_LINK_NAME])
 /* It begins otherwise than a container's, because rules know those by their beginning. */
 void netconfig_vxlan_name(const char *suffix, char ret[NETCONFIG_LINK_NAME]);
 
+void netconfig_vxlan6_name(const char *suffix, char ret[NETCONFIG_LINK_NAME]);
 void netconfig_wireguard_name(const char *suffix, char ret[NETCONFIG_LINK_NAME]);
 
 /* By which our routes are known among those of other agents. */

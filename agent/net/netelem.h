@@ -6,9 +6,11 @@
  * wanted is planned as lists of these (netplan.h), differences are put into the kernel directly
  * (nftset.h), and a table that is asserted anew carries them as text (rules.h). Pure.
  *
- * set, name in the table, key, value; a = IPv4 address, m = 32-bit mark, p = protocol, t = port,
- * i = index of a backend, v = verdict "goto <chain><n>", N = a network (address and prefix), - =
- * nothing. A second `a` of a key, and the address of N where it is not alone, is in `other`.
+ * set, name in the table, key, value; a = IPv4 address, A = one
+ * whose set is also asked for what an IPv6 address ends with (ip6.h), m = 32-bit mark, p =
+ * protocol, t = port, i = index of a backend, v = verdict "goto <chain><n>", N = a network (address
+ * and prefix), - = nothing. A second `a` of a key, and the address of N where it is not alone, is
+ * in `other`.
  *
  * Networks of one key should not overlap: the kernel refuses the second.
  * The sets below the line are filled by net.c itself. */
@@ -18,8 +20,8 @@
 #include <stdint.h>
 
 #define NETELEM_SETS(X)                                                                            \
-    X(CLASS, "w_class", "a", "m")    /* of local containers: those on the same networks */         \
-    X(REACH, "w_reach", "ma", "-")   /* class and every address it may talk to */                  \
+    X(CLASS, "w_class", "A", "m")    /* of local containers: those on the same networks */         \
+    X(REACH, "w_reach", "mA", "-")   /* class and every address it may talk to */                  \
     X(VIP, "w_vip", "a", "v")        /* virtual address: chain for its number of backends */       \
     X(VIP_TO, "w_vip_to", "ai", "a") /* its i-th backend */                                        \
     X(ANY, "w_any", "pt", "v")       /* published ports, on every address of the host */           \
@@ -33,7 +35,7 @@
     /* ---- */                                                                                     \
     X(SELF, "w_self", "aa", "-")    /* local containers, twice: what goes from one to itself */    \
     X(NODES, "w_nodes", "a", "-")   /* the other nodes' own addresses */                           \
-    X(GATES, "w_gates", "a", "-")   /* by which they lead on what came by an ingress port */       \
+    X(GATES, "w_gates", "A", "-")   /* by which they lead on what came by an ingress port */       \
     X(BLOCKS, "w_blocks", "N", "-") /* and of their containers */
 
 #define NETELEM_X_SET(id, name, key, value) NETELEM_##id,

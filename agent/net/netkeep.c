@@ -46,6 +46,7 @@ static bool matters(void *arg, const struct rtnlevent *event)
 
     return (event->port == 0 || event->port != k->port) &&
            (overlay_matters(k->config.overlay, event) ||
+            (k->config.overlay6 != NULL && overlay6_matters(k->config.overlay6, event)) ||
             attached_matters(k->config.attached, event));
 }
 
@@ -59,13 +60,26 @@ static void tell_error(struct netkeep *k, const char *text)
     }
 }
 
+static int assert_between(struct netkeep *k, struct err *e)
+{
+    struct err why;
+    int rc = overlay_assert(k->config.overlay, k->config.rtnl, e);
+    unsigned n;
+    const struct net_way *ways = overlay_ways(k->config.overlay, &n);
+    int one = k->config.overlay6 != NULL
+                  ? overlay6_assert(k->config.overlay6, k->config.rtnl, ways, n, &why)
+                  : 0;
+
+    return one < 0 && rc == 0 ? err_say(e, one, "%s", why.text) : rc;
+}
+
 static void on_due(void *arg)
 {
     struct netkeep *k = arg;
     struct err e = {0};
     unsigned restored;
     bool missing;
-    int rc = overlay_assert(k->config.overlay, k->config.rtnl, &e);
+    int rc = assert_between(k, &e);
     int one = attached_assert(k->config.attached, k->config.rtnl, &restored, &missing,
                               rc == 0 ? &e : NULL);
 

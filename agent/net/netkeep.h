@@ -8,6 +8,7 @@
 
 #include "agent/net/attached.h"
 #include "agent/net/overlay.h"
+#include "agent/net/overlay6.h"
 
 struct uv_loop_s;
 struct netkeep;
@@ -17,6 +18,7 @@ struct netkeep_config {
     struct uv_loop_s *loop;
     int rtnl;
     struct overlay *overlay;
+    struct overlay6 *overlay6; /* NULL: none */
     struct attached *attached;
 };
 int netkeep_create(const struct netkeep_config *config, struct netkeep **ret, struct err *e);

@@ -31,6 +31,7 @@ struct leaving {
 struct netlinks {
     char suffix[NET_SUFFIX_MAX + 1];
     unsigned mtu;
+    struct ip6 six;
     uint32_t range;
     unsigned range_prefix;
     uint32_t block;
@@ -109,6 +110,15 @@ static void drop_extra(struct netlinks *l, struct net_id id)
 static unsigned mtu_of(const struct netlinks *l, const struct net_link *link)
 {
     return link->mtu != 0 ? link->mtu : l->mtu;
+}
+
+static struct rtnl_peer peer_of(const struct netlinks *l, const struct net_link *link)
+{
+    struct rtnl_peer peer = {
+        .address = link->address, .extra = link->extra, .ipv6 = link->ipv6, .six = l->six};
+
+    memcpy(peer.mac, link->mac, sizeof(peer.mac));
+    return peer;
 }
 
 static struct tc_limit limit_of(const struct netlinks *l, const struct net_link *link)
@@ -299,8 +309,10 @@ int netlinks_attach(struct netlinks *l, int rtnl, struct net_id id, int netns_fd
     char alias[80];
     struct rtnl_veth veth = {.name = name,
                              .alias = alias,
-                             .peer = {.address = link->address, .extra = link->extra},
+                             .peer = peer_of(l, link),
                              .gateway = NET_GATEWAY,
+                             .range = l->range,
+                             .range_prefix = l->range_prefix,
                              .mtu = mtu_of(l, link),
                              .netns_fd = netns_fd};
     int rc;
@@ -311,7 +323,6 @@ int netlinks_attach(struct netlinks *l, int rtnl, struct net_id id, int netns_fd
     if (rc < 0) {
         return err_wrap(e, "network");
     }
-    memcpy(veth.peer.mac, link->mac, sizeof(veth.peer.mac));
     netconfig_link_name(l->suffix, id, name);
     (void)snprintf(alias, sizeof(alias), "wherry %s %llx run %u", l->suffix,
                    (unsigned long long)id.incarnation, id.run);
@@ -425,9 +436,8 @@ static int adopt_address(struct netlinks *l, const struct net_found *f, struct e
 static int take_up(struct netlinks *l, int rtnl, const struct net_found *f, const char *name,
                    struct err *e)
 {
-    struct rtnl_peer peer = {.address = f->link.address, .extra = f->link.extra};
+    struct rtnl_peer peer = peer_of(l, &f->link);
 
-    memcpy(peer.mac, f->link.mac, sizeof(peer.mac));
     know(l, f->id, name, &peer, &f->link);
     return limit(l, rtnl, name, &f->link, e);
 }
@@ -474,6 +484,7 @@ struct netlinks *netlinks_create(const struct net_config *c)
     l->attached = attached_create(prefix);
     (void)snprintf(l->suffix, sizeof(l->suffix), "%s", c->suffix);
     l->mtu = c->mtu != 0 ? c->mtu : MTU_DEFAULT;
+    l->six = ip6_cluster(c->cluster != NULL ? c->cluster : "");
     l->range = c->range;
     l->range_prefix = c->range_prefix;
     l->block = c->block;

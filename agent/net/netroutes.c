@@ -37,11 +37,12 @@ static bool is_same(const struct rtnl_route *a, const struct rtnl_route *b)
            a->silent == b->silent && a->src == b->src && a->mtu == b->mtu;
 }
 
-int netroutes_make(int fd, uint32_t metric, struct rtnl_route *want, unsigned n, struct err *e)
+int netroutes_make(int fd, const struct ip6 *six, uint32_t metric, struct rtnl_route *want,
+                   unsigned n, struct err *e)
 {
     struct our_routes have = {0};
     struct err why;
-    int rc = rtnl_routes(fd, metric, on_our_route, &have, e);
+    int rc = rtnl_routes6(fd, six, metric, on_our_route, &have, e);
 
     if (n > 0) {
         qsort(want, n, sizeof(*want), by_dst);

@@ -9,8 +9,10 @@
 #include "agent/net/rtnl.h"
 #include "common/err.h"
 
-/* Makes these (sorted on the way) all of the routes with this metric. Tries all; the first error
+/* Makes these (sorted on the way) all of the routes with this metric: of IPv4, or with `six` of
+ * IPv6 in that cluster. Tries all; the first error
  * is returned. */
-int netroutes_make(int fd, uint32_t metric, struct rtnl_route *want, unsigned n, struct err *e);
+int netroutes_make(int fd, const struct ip6 *six, uint32_t metric, struct rtnl_route *want,
+                   unsigned n, struct err *e);
 
 #endif

@@ -55,6 +55,7 @@ static void add_key_field(const struct netelem *e, char letter, struct fields *f
 
     switch (letter) {
     case 'a':
+    case 'A':
         add_field(f, htonl(net), htonl(net));
         break;
     case 'N':

@@ -126,7 +126,7 @@ static int make_peers(struct overlay *o, int fd, unsigned index, struct err *e)
                                              .underlay = o->ways[i].node.via};
         }
     }
-    return vxlan_peers(fd, index, peers, n, e);
+    return vxlan_peers(fd, index, /* six= */ NULL, peers, n, e);
 }
 
 /* Gives 0 for the index where none is needed. */
@@ -218,7 +218,7 @@ static int make_routes(struct overlay *o, int fd, unsigned vxlan, unsigned secre
                                     .prefix = o->config.range_prefix,
                                     .silent = true,
                                     .metric = o->config.metric};
-    return netroutes_make(fd, o->config.metric, want, n, e);
+    return netroutes_make(fd, /* six= */ NULL, o->config.metric, want, n, e);
 }
 
 /* ---- for the owner ---- */
@@ -484,7 +484,7 @@ void overlay_remove(struct overlay *o, int fd)
             (void)rtnl_link_localnet(fd, o->ways[i].link_index, false, NULL);
         }
     }
-    (void)netroutes_make(fd, o->config.metric, NULL, 0, NULL);
+    (void)netroutes_make(fd, NULL, o->config.metric, NULL, 0, NULL);
     (void)rtnl_link_del(fd, o->device, NULL);
     (void)rtnl_link_del(fd, o->secret, NULL);
     (void)rtnl_host_address_del(fd, o->config.block, NULL);

@@ -19,6 +19,13 @@ uint32_t overlayplan_vni(const char *cluster)
     return h != 0 ? h : 1;
 }
 
+uint32_t overlayplan_vni6(uint32_t vni)
+{
+    uint32_t other = vni ^ 0x800000u;
+
+    return other != 0 ? other : 1;
+}
+
 static enum net_way_kind kind_of(const struct rtnl_way *way, const struct rtnl_link *link,
                                  bool encrypt)
 {

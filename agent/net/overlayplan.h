@@ -16,6 +16,9 @@
 /* The VXLAN network of a cluster: out of its id, never 0. */
 uint32_t overlayplan_vni(const char *cluster);
 
+/* That of its IPv6 packets (overlay6.h), another one. */
+uint32_t overlayplan_vni6(uint32_t vni);
+
 /* What is to be done for a node, `way` being how the kernel sends to its underlay address, by
  * `link` (NULL: by none). */
 struct net_way overlayplan_choose(const struct net_route *node, const struct rtnl_way *way,

@@ -204,6 +204,19 @@ struct neighbours {
     void *arg;
 };
 
+/* Of an IPv6 address its last four bytes. */
+static bool read_dst(const struct nlattr *dst, unsigned char family, uint32_t *ret)
+{
+    size_t len = family == AF_INET6 ? sizeof(struct ip6) : sizeof(*ret);
+
+    if (dst == NULL || mnl_attr_get_payload_len(dst) != len) {
+        return false;
+    }
+    memcpy(ret, (const char *)mnl_attr_get_payload(dst) + len - sizeof(*ret), sizeof(*ret));
+    *ret = ntohl(*ret);
+    return true;
+}
+
 static void on_neighbour(void *arg, const struct nlmsghdr *answer)
 {
     const struct neighbours *l = arg;
@@ -214,10 +227,9 @@ static void on_neighbour(void *arg, const struct nlmsghdr *answer)
 
     if (answer->nlmsg_type != RTM_NEWNEIGH || nd->ndm_family != l->family ||
         (nd->ndm_state & NUD_PERMANENT) == 0 || mac == NULL || mnl_attr_get_payload_len(mac) != 6 ||
-        dst == NULL || mnl_attr_get_payload_len(dst) != 4) {
+        !read_dst(dst, l->family, &neighbour.address)) {
         return;
     }
-    neighbour.address = ntohl(mnl_attr_get_u32(dst));
     memcpy(neighbour.mac, mnl_attr_get_payload(mac), sizeof(neighbour.mac));
     l->cb(l->arg, &neighbour);
 }
@@ -230,7 +242,8 @@ int rtnl_neighbours(int fd, unsigned char family, rtnl_neighbour_cb cb, void *ar
 
     nlbatch_init(&m);
     (void)nlbatch_begin(&m, RTM_GETNEIGH, NLM_F_DUMP,
-                        family == AF_INET ? "list the neighbours" : "list the forwarding entries");
+                        family == AF_BRIDGE ? "list the forwarding entries"
+                                            : "list the neighbours");
     nd = nlbatch_header(&m, sizeof(*nd));
     nd->ndm_family = family;
     return nlbatch_run(&m, fd, on_neighbour, &l, e);
@@ -261,6 +274,32 @@ int rtnl_host_address_del(int fd, uint32_t address, struct err *e)
 {
     struct err why;
     int rc = run_address(fd, RTM_DELADDR, address, &why);
+
+    return rc < 0 && rc != -EADDRNOTAVAIL ? err_say(e, rc, "lo: %s", why.text) : 0;
+}
+
+static int run_address6(int fd, uint16_t type, const struct ip6 *six, uint32_t address,
+                        struct err *e)
+{
+    struct nlbatch m;
+
+    nlbatch_init(&m);
+    rtnlmsg_address6(&m, type, LO_INDEX, six, address);
+    return nlbatch_run(&m, fd, NULL, NULL, e);
+}
+
+int rtnl_host_address6_set(int fd, const struct ip6 *six, uint32_t address, struct err *e)
+{
+    struct err why;
+    int rc = run_address6(fd, RTM_NEWADDR, six, address, &why);
+
+    return rc < 0 && rc != -EEXIST ? err_say(e, rc, "lo: %s", why.text) : 0;
+}
+
+int rtnl_host_address6_del(int fd, const struct ip6 *six, uint32_t address, struct err *e)
+{
+    struct err why;
+    int rc = run_address6(fd, RTM_DELADDR, six, address, &why);
 
     return rc < 0 && rc != -EADDRNOTAVAIL ? err_say(e, rc, "lo: %s", why.text) : 0;
 }
@@ -346,7 +385,8 @@ static struct rtnlmsg_way way_of(const struct rtnl_route *r)
     bool reachable = r->via != 0 || r->index != 0;
     bool direct = r->via == 0 && r->index != 0;
 
-    return (struct rtnlmsg_way){.dst = r->dst,
+    return (struct rtnlmsg_way){.six = r->six,
+                                .dst = r->dst,
                                 .prefix = r->prefix,
                                 .via = r->via,
                                 .index = r->index,
@@ -387,40 +427,77 @@ int rtnl_route_del(int fd, const struct rtnl_route *route, struct err *e)
 }
 
 struct routes {
+    const struct ip6 *six;
     uint32_t metric;
     rtnl_route_cb cb;
     void *arg;
 };
 
+/* Address of a route; false: it is none of the cluster's. */
+static bool read_ip(const struct nlmsghdr *answer, uint16_t type, const struct ip6 *six,
+                    uint32_t *ret)
+{
+    const struct nlattr *attr = nlbatch_attr(answer, sizeof(struct rtmsg), type);
+    struct ip6 ip;
+
+    *ret = 0;
+    if (six == NULL || attr == NULL) {
+        *ret = ntohl(number(answer, type));
+        return true;
+    }
+    if (mnl_attr_get_payload_len(attr) != sizeof(ip.bytes)) {
+        return false;
+    }
+    memcpy(ip.bytes, mnl_attr_get_payload(attr), sizeof(ip.bytes));
+    return ip6_to_v4(six, &ip, ret);
+}
+
+/* Routes of IPv6 that lead nowhere are said to lead to `lo`. */
+static bool read_route(const struct nlmsghdr *answer, const struct ip6 *six, struct rtnl_route *ret)
+{
+    const struct rtmsg *r = mnl_nlmsg_get_payload(answer);
+    unsigned skip = six != NULL ? IP6_V4_AT : 0;
+
+    *ret = (struct rtnl_route){.six = six,
+                               .prefix = r->rtm_dst_len - skip,
+                               .index = r->rtm_type == RTN_UNICAST ? number(answer, RTA_OIF) : 0,
+                               .silent = r->rtm_type == RTN_BLACKHOLE,
+                               .onlink = (r->rtm_flags & RTNH_F_ONLINK) != 0,
+                               .mtu = mtu_of(answer),
+                               .metric = number(answer, RTA_PRIORITY)};
+    return r->rtm_dst_len >= skip && read_ip(answer, RTA_DST, six, &ret->dst) &&
+           read_ip(answer, RTA_GATEWAY, six, &ret->via) &&
+           read_ip(answer, RTA_PREFSRC, six, &ret->src);
+}
+
 static void on_route(void *arg, const struct nlmsghdr *answer)
 {
     const struct rtmsg *r = mnl_nlmsg_get_payload(answer);
     const struct routes *want = arg;
-    struct rtnl_route route = {.prefix = r->rtm_dst_len,
-                               .dst = ntohl(number(answer, RTA_DST)),
-                               .via = ntohl(number(answer, RTA_GATEWAY)),
-                               .index = number(answer, RTA_OIF),
-                               .silent = r->rtm_type == RTN_BLACKHOLE,
-                               .onlink = (r->rtm_flags & RTNH_F_ONLINK) != 0,
-                               .src = ntohl(number(answer, RTA_PREFSRC)),
-                               .mtu = mtu_of(answer),
-                               .metric = number(answer, RTA_PRIORITY)};
+    struct rtnl_route route;
 
     if (answer->nlmsg_type == RTM_NEWROUTE && r->rtm_protocol == RTNL_PROTOCOL &&
-        r->rtm_table == RT_TABLE_MAIN && (want->metric == 0 || route.metric == want->metric)) {
+        r->rtm_table == RT_TABLE_MAIN && read_route(answer, want->six, &route) &&
+        (want->metric == 0 || route.metric == want->metric)) {
         want->cb(want->arg, &route);
     }
 }
 
-int rtnl_routes(int fd, uint32_t metric, rtnl_route_cb cb, void *arg, struct err *e)
+int rtnl_routes6(int fd, const struct ip6 *six, uint32_t metric, rtnl_route_cb cb, void *arg,
+                 struct err *e)
 {
-    struct routes want = {.metric = metric, .cb = cb, .arg = arg};
+    struct routes want = {.six = six, .metric = metric, .cb = cb, .arg = arg};
     struct rtmsg *r;
     struct nlbatch m;
 
     nlbatch_init(&m);
     (void)nlbatch_begin(&m, RTM_GETROUTE, NLM_F_DUMP, "list the routes");
     r = nlbatch_header(&m, sizeof(*r));
-    r->rtm_family = AF_INET;
+    r->rtm_family = six != NULL ? AF_INET6 : AF_INET;
     return nlbatch_run(&m, fd, on_route, &want, e);
+}
+
+int rtnl_routes(int fd, uint32_t metric, rtnl_route_cb cb, void *arg, struct err *e)
+{
+    return rtnl_routes6(fd, NULL, metric, cb, arg, e);
 }

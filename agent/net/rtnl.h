@@ -5,12 +5,13 @@
 /* Links, addresses, neighbours and routes of the kernel, by rtnetlink. Calls are blocking: the
  * kernel does what a message says while it is sent, so nothing is ever waited for. Every error
  * names the step, and what the kernel says about it beyond a number. Addresses are IPv4 in host
- * order. */
+ * order; with `six` they mean the IPv6 ones that follow from them in that cluster (ip6.h). */
 
 #include <net/if.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/net/ip6.h"
 #include "common/err.h"
 
 /* Marks the routes that are ours (RTA_PROTOCOL); which of us, says their metric. */
@@ -24,6 +25,8 @@ struct rtnl_peer {
     uint32_t address;
     uint32_t extra; /* another of its addresses; 0: none */
     uint8_t mac[6]; /* zero: as it follows from the address */
+    bool ipv6;      /* it has an IPv6 address, too, */
+    struct ip6 six; /* of this cluster */
 };
 
 /* A link between this namespace and another: the host's end and the container's `eth0`. */
@@ -32,6 +35,8 @@ struct rtnl_veth {
     const char *alias; /* for people */
     struct rtnl_peer peer;
     uint32_t gateway;
+    uint32_t range; /* where IPv6 leads to: there is none of the world */
+    unsigned range_prefix;
     unsigned mtu;
     int netns_fd;
 };
@@ -44,7 +49,8 @@ int rtnl_veth_add(int fd, const struct rtnl_veth *veth, struct err *e);
 int rtnl_veth_hold(int fd, const char *name, unsigned index, const struct rtnl_peer *peer,
                    struct err *e);
 
-/* Permanent entries of one table: IPv4 neighbours (AF_INET) or forwarding entries (AF_BRIDGE). */
+/* Permanent entries of one table: IPv4 neighbours (AF_INET), those of IPv6 by what their addresses
+ * follow from (AF_INET6), or forwarding entries (AF_BRIDGE). */
 struct rtnl_neighbour {
     unsigned index; /* of the link */
     uint32_t address;
@@ -87,6 +93,8 @@ int rtnl_link_localnet(int fd, unsigned index, bool on, struct err *e);
  * anything by themselves. Both return 0 too when nothing is to be done. */
 int rtnl_host_address_set(int fd, uint32_t address, struct err *e);
 int rtnl_host_address_del(int fd, uint32_t address, struct err *e);
+int rtnl_host_address6_set(int fd, const struct ip6 *six, uint32_t address, struct err *e);
+int rtnl_host_address6_del(int fd, const struct ip6 *six, uint32_t address, struct err *e);
 
 /* How the kernel would send to an address. */
 struct rtnl_way {
@@ -103,6 +111,7 @@ int rtnl_way_to(int fd, uint32_t address, struct rtnl_way *ret, struct err *e);
 /* Without `via` and `index`: unreachable, the end of the world for what is not more specific; with
  * `silent` nobody is told so. */
 struct rtnl_route {
+    const struct ip6 *six; /* NULL: IPv4 */
     uint32_t dst;
     unsigned prefix;
     uint32_t via;
@@ -120,8 +129,11 @@ int rtnl_route_set(int fd, const struct rtnl_route *route, struct err *e);
 /* Returns 0 too when there is none. */
 int rtnl_route_del(int fd, const struct rtnl_route *route, struct err *e);
 
-/* Calls back for each route of RTNL_PROTOCOL and this metric (0: any). */
+/* Calls back for each route of RTNL_PROTOCOL and this metric (0: any); with `six` (borrowed by
+ * them) for those of IPv6 that lie in that cluster. */
 typedef void (*rtnl_route_cb)(void *arg, const struct rtnl_route *route);
 int rtnl_routes(int fd, uint32_t metric, rtnl_route_cb cb, void *arg, struct err *e);
+int rtnl_routes6(int fd, const struct ip6 *six, uint32_t metric, rtnl_route_cb cb, void *arg,
+                 struct err *e);
 
 #endif

@@ -118,6 +118,19 @@ static struct nlmsghdr *put_up(struct nlbatch *m, const char *name)
     return h;
 }
 
+static void put_address6(struct nlbatch *m, const struct rtnl_peer *peer, const uint8_t mac[6],
+                         unsigned index, uint16_t flags)
+{
+    rtnlmsg_neighbour6(m, RTM_NEWNEIGH, index, &peer->six, peer->address, mac);
+    rtnlmsg_way(m, RTM_NEWROUTE, flags,
+                &(struct rtnlmsg_way){.six = &peer->six,
+                                      .dst = peer->address,
+                                      .prefix = 32,
+                                      .index = index,
+                                      .type = RTN_UNICAST,
+                                      .protocol = RTNL_PROTOCOL});
+}
+
 /* `flags` say what becomes of routes that are there. */
 static void put_peer(struct nlbatch *m, const struct rtnl_peer *peer, unsigned index,
                      uint16_t flags)
@@ -128,6 +141,9 @@ static void put_peer(struct nlbatch *m, const struct rtnl_peer *peer, unsigned i
     put_address(m, peer->address, mac, index, flags);
     if (peer->extra != 0) {
         put_address(m, peer->extra, mac, index, flags);
+    }
+    if (peer->ipv6) {
+        put_address6(m, peer, mac, index, flags);
     }
 }
 
@@ -202,6 +218,30 @@ static int set_peer(int fd, const struct rtnl_veth *v, unsigned index, struct er
     return nlbatch_run(&m, fd, NULL, NULL, e);
 }
 
+/* As of IPv4, and no multicast is needed: but there is a route to the cluster only, so that who
+ * finds an IPv6 address of the world in DNS does not try it first. */
+static int set_peer6(int fd, const struct rtnl_veth *v, unsigned index, struct err *e)
+{
+    const struct ip6 *six = &v->peer.six;
+    struct rtnlmsg_way way = {.six = six,
+                              .dst = v->gateway,
+                              .prefix = 32,
+                              .index = index,
+                              .type = RTN_UNICAST,
+                              .protocol = RTPROT_STATIC};
+    struct nlbatch m;
+
+    nlbatch_init(&m);
+    rtnlmsg_address6(&m, RTM_NEWADDR, index, six, v->peer.address);
+    rtnlmsg_neighbour6(&m, RTM_NEWNEIGH, index, six, v->gateway, gateway_mac);
+    rtnlmsg_way(&m, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &way);
+    way.dst = v->range;
+    way.prefix = v->range_prefix;
+    way.via = v->gateway;
+    rtnlmsg_way(&m, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &way);
+    return nlbatch_run(&m, fd, NULL, NULL, e);
+}
+
 static int set_ends(int fd, int inside, const struct rtnl_veth *v, unsigned index, struct err *e)
 {
     unsigned peer = 0;
@@ -209,6 +249,9 @@ static int set_ends(int fd, int inside, const struct rtnl_veth *v, unsigned inde
 
     if (rc == 0) {
         rc = set_peer(inside, v, peer, e);
+    }
+    if (rc == 0 && v->peer.ipv6) {
+        rc = set_peer6(inside, v, peer, e);
     }
     if (rc < 0) {
         (void)err_wrap(e, "in the container");

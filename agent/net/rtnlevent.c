@@ -6,8 +6,10 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 
+#include "agent/net/ip6.h"
 #include "agent/net/nlbatch.h"
 
 static uint32_t number(const struct nlmsghdr *h, size_t header, uint16_t type)
@@ -15,6 +17,20 @@ static uint32_t number(const struct nlmsghdr *h, size_t header, uint16_t type)
     const struct nlattr *attr = nlbatch_attr(h, header, type);
 
     return attr != NULL && mnl_attr_get_payload_len(attr) == 4 ? mnl_attr_get_u32(attr) : 0;
+}
+
+/* Of an IPv6 address its end. */
+static uint32_t ip(const struct nlmsghdr *h, size_t header, uint16_t type)
+{
+    const struct nlattr *attr = nlbatch_attr(h, header, type);
+    struct ip6 ip;
+    uint32_t be;
+
+    if (attr == NULL || mnl_attr_get_payload_len(attr) != sizeof(ip.bytes)) {
+        return ntohl(number(h, header, type));
+    }
+    memcpy(&be, (const char *)mnl_attr_get_payload(attr) + IP6_V4_AT / 8, sizeof(be));
+    return ntohl(be);
 }
 
 /* `ifi_change` has the flags that changed; all of them for a link that was just made. */
@@ -39,8 +55,8 @@ static bool read_address(const struct nlmsghdr *h, struct rtnlevent *ret)
     const struct ifaddrmsg *a = mnl_nlmsg_get_payload(h);
 
     ret->index = a->ifa_index;
-    ret->address = ntohl(number(h, sizeof(*a), IFA_LOCAL));
-    return a->ifa_family == AF_INET;
+    ret->address = ip(h, sizeof(*a), a->ifa_family == AF_INET6 ? IFA_ADDRESS : IFA_LOCAL);
+    return a->ifa_family == AF_INET || a->ifa_family == AF_INET6;
 }
 
 static bool read_neighbour(const struct nlmsghdr *h, struct rtnlevent *ret)
@@ -48,19 +64,21 @@ static bool read_neighbour(const struct nlmsghdr *h, struct rtnlevent *ret)
     const struct ndmsg *nd = mnl_nlmsg_get_payload(h);
 
     ret->index = (unsigned)nd->ndm_ifindex;
-    ret->address = ntohl(number(h, sizeof(*nd), NDA_DST));
-    return nd->ndm_family == AF_INET || nd->ndm_family == AF_BRIDGE;
+    ret->address = ip(h, sizeof(*nd), NDA_DST);
+    return nd->ndm_family == AF_INET || nd->ndm_family == AF_INET6 || nd->ndm_family == AF_BRIDGE;
 }
 
 static bool read_route(const struct nlmsghdr *h, struct rtnlevent *ret)
 {
     const struct rtmsg *r = mnl_nlmsg_get_payload(h);
+    unsigned skip = r->rtm_family == AF_INET6 ? IP6_V4_AT : 0;
 
-    ret->address = ntohl(number(h, sizeof(*r), RTA_DST));
-    ret->prefix = r->rtm_dst_len;
+    ret->address = ip(h, sizeof(*r), RTA_DST);
+    ret->prefix = r->rtm_dst_len - skip;
     ret->metric = number(h, sizeof(*r), RTA_PRIORITY);
     ret->index = number(h, sizeof(*r), RTA_OIF);
-    return r->rtm_family == AF_INET && (r->rtm_flags & RTM_F_CLONED) == 0 && ret->prefix <= 32;
+    return (r->rtm_family == AF_INET || r->rtm_family == AF_INET6) &&
+           (r->rtm_flags & RTM_F_CLONED) == 0 && r->rtm_dst_len >= skip && ret->prefix <= 32;
 }
 
 /* By type of message. */

@@ -3,7 +3,8 @@
 #define WHERRY_AGENT_NET_RTNLEVENT_H
 
 /* What the kernel tells everybody of links, addresses, neighbours and routes: as much of it as
- * says whether something of ours may be missing. Pure. Addresses are IPv4 in host order. */
+ * says whether something of ours may be missing. Pure. Addresses are IPv4 in host order; of IPv6
+ * ones the last 32 bits, from which ours follow (ip6.h), and prefixes accordingly. */
 
 #include <linux/netlink.h>
 #include <net/if.h>
@@ -30,7 +31,7 @@ struct rtnlevent {
     uint32_t metric;     /* ROUTE */
 };
 
-/* False: it is nothing of this kind, nothing of IPv4, or cut off. */
+/* False: it is nothing of this kind, or cut off. */
 bool rtnlevent_read(const struct nlmsghdr *h, struct rtnlevent *ret);
 
 #endif

@@ -117,6 +117,49 @@ void rtnlmsg_neighbour(struct nlbatch *m, uint16_t type, unsigned index, uint32_
     mnl_attr_put(h, NDA_LLADDR, 6, mac);
 }
 
+void rtnlmsg_address6(struct nlbatch *m, uint16_t type, unsigned index, const struct ip6 *six,
+                      uint32_t address)
+{
+    uint16_t flags = type == RTM_NEWADDR ? NLM_F_CREATE | NLM_F_EXCL : 0;
+    struct nlmsghdr *h = nlbatch_begin(m, type, flags, "set the IPv6 address");
+    struct ifaddrmsg *a = nlbatch_header(m, sizeof(*a));
+    struct ip6 ip = ip6_of(six, address);
+
+    *a = (struct ifaddrmsg){.ifa_family = AF_INET6,
+                            .ifa_prefixlen = 128,
+                            .ifa_flags = IFA_F_NODAD,
+                            .ifa_scope = RT_SCOPE_UNIVERSE,
+                            .ifa_index = index};
+    mnl_attr_put(h, IFA_LOCAL, sizeof(ip.bytes), ip.bytes);
+    mnl_attr_put(h, IFA_ADDRESS, sizeof(ip.bytes), ip.bytes);
+}
+
+void rtnlmsg_neighbour6(struct nlbatch *m, uint16_t type, unsigned index, const struct ip6 *six,
+                        uint32_t address, const uint8_t mac[6])
+{
+    uint16_t flags = type == RTM_NEWNEIGH ? NLM_F_CREATE | NLM_F_REPLACE : 0;
+    struct nlmsghdr *h = nlbatch_begin(m, type, flags, "set the IPv6 neighbour");
+    struct ndmsg *nd = nlbatch_header(m, sizeof(*nd));
+    struct ip6 ip = ip6_of(six, address);
+
+    *nd = (struct ndmsg){
+        .ndm_family = AF_INET6, .ndm_ifindex = (int)index, .ndm_state = NUD_PERMANENT};
+    mnl_attr_put(h, NDA_DST, sizeof(ip.bytes), ip.bytes);
+    mnl_attr_put(h, NDA_LLADDR, 6, mac);
+}
+
+static void put_ip(struct nlmsghdr *h, uint16_t type, const struct ip6 *six, uint32_t address)
+{
+    struct ip6 ip;
+
+    if (six == NULL) {
+        mnl_attr_put_u32(h, type, htonl(address));
+        return;
+    }
+    ip = ip6_of(six, address);
+    mnl_attr_put(h, type, sizeof(ip.bytes), ip.bytes);
+}
+
 static void put_mtu(struct nlmsghdr *h, unsigned mtu)
 {
     struct nlattr *metrics = mnl_attr_nest_start(h, RTA_METRICS);
@@ -127,27 +170,29 @@ static void put_mtu(struct nlmsghdr *h, unsigned mtu)
 
 void rtnlmsg_way(struct nlbatch *m, uint16_t type, uint16_t flags, const struct rtnlmsg_way *w)
 {
-    struct nlmsghdr *h = nlbatch_begin(m, type, flags, "set the route");
+    unsigned prefix = w->six != NULL ? w->prefix + IP6_V4_AT : w->prefix;
+    struct nlmsghdr *h =
+        nlbatch_begin(m, type, flags, w->six != NULL ? "set the IPv6 route" : "set the route");
     struct rtmsg *r = nlbatch_header(m, sizeof(*r));
 
-    *r = (struct rtmsg){.rtm_family = AF_INET,
-                        .rtm_dst_len = (unsigned char)w->prefix,
+    *r = (struct rtmsg){.rtm_family = w->six != NULL ? AF_INET6 : AF_INET,
+                        .rtm_dst_len = (unsigned char)prefix,
                         .rtm_table = RT_TABLE_MAIN,
                         .rtm_protocol = w->protocol,
                         .rtm_scope = w->scope,
                         .rtm_type = w->type,
                         .rtm_flags = w->onlink ? RTNH_F_ONLINK : 0};
-    if (w->prefix > 0) {
-        mnl_attr_put_u32(h, RTA_DST, htonl(w->dst));
+    if (prefix > 0) {
+        put_ip(h, RTA_DST, w->six, w->dst);
     }
     if (w->via != 0) {
-        mnl_attr_put_u32(h, RTA_GATEWAY, htonl(w->via));
+        put_ip(h, RTA_GATEWAY, w->six, w->via);
     }
     if (w->index != 0) {
         mnl_attr_put_u32(h, RTA_OIF, w->index);
     }
     if (w->src != 0) {
-        mnl_attr_put_u32(h, RTA_PREFSRC, htonl(w->src));
+        put_ip(h, RTA_PREFSRC, w->six, w->src);
     }
     if (w->mtu != 0) {
         put_mtu(h, w->mtu);

@@ -3,11 +3,13 @@
 #define WHERRY_AGENT_NET_RTNLMSG_H
 
 /* The rtnetlink messages of which everything is made, each appended to a batch. Addresses are IPv4
- * in host order. */
+ * in host order; where `six` is given, the IPv6 ones are meant that follow from them in that
+ * cluster (ip6.h), and prefixes are longer by those bits. */
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/net/ip6.h"
 #include "agent/net/nlbatch.h"
 
 /* One about a link, with an empty header. */
@@ -15,7 +17,7 @@ struct nlmsghdr *rtnlmsg_link(struct nlbatch *m, uint16_t type, uint16_t flags, 
 
 void rtnlmsg_get(struct nlbatch *m, const char *name);
 
-/* No IPv6 address by itself: IPv6 is dropped, and a kernel without it refuses, which is as good. */
+/* No IPv6 address by itself; a kernel without IPv6 refuses, which is as good. */
 void rtnlmsg_no_ipv6(struct nlbatch *m, const char *name);
 
 struct nlmsghdr *rtnlmsg_up(struct nlbatch *m, const char *name, const char *what);
@@ -31,8 +33,15 @@ void rtnlmsg_address(struct nlbatch *m, uint16_t type, unsigned index, uint32_t 
 void rtnlmsg_neighbour(struct nlbatch *m, uint16_t type, unsigned index, uint32_t address,
                        const uint8_t mac[6]);
 
+/* Nobody else can have the address, so nobody is asked whether he has. */
+void rtnlmsg_address6(struct nlbatch *m, uint16_t type, unsigned index, const struct ip6 *six,
+                      uint32_t address);
+void rtnlmsg_neighbour6(struct nlbatch *m, uint16_t type, unsigned index, const struct ip6 *six,
+                        uint32_t address, const uint8_t mac[6]);
+
 /* Any kind of route; what is 0 is left out. */
 struct rtnlmsg_way {
+    const struct ip6 *six;
     uint32_t dst;
     unsigned prefix;
     uint32_t via;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/net/net.h"
+#include "agent/net/overlayplan.h"
 #include "common/svc.h"
 
 #define LIMIT_MIN 8u
@@ -12,10 +13,12 @@
 
 /* What may go where, in the order of the packet's way. %T is the table, %L our links, %R the
  * cluster's range, %V its part for virtual addresses, %B the node's block and %A the first address
- * of that, %G the gateway, %N the overlay's number, %C{x} a counter.
+ * of that, %G the gateway, %N the overlay's number, %C{x} a counter; %S is the cluster's range in
+ * IPv6, %M the number of the overlay for that.
  *
  * - w_guard, before anything is tracked: a container sends from its own address only (the way back
- *   to the source must be the link it came by), and no IPv6. Nobody sends to the host's loopback:
+ *   to the source must be the link it came by), of IPv6 too if it has one (it has a route then).
+ *   Nobody sends to the host's loopback:
  * our links have route_localnet, and so have those that lead to nodes, because 127.0.0.1:PORT is
  *   translated towards them. What others send
  *   in the name of a container must come by the way that leads to it: only the nodes' routes and
@@ -43,13 +46,16 @@
  * but link-local addresses (169.254.169.254 gives away the cloud's credentials) and nodes, unless
  * it may not leave the cluster.
  * - w_into, into a container from elsewhere: from containers of other nodes, whose nodes have
- *   looked; from those nodes themselves to what they were led to; to what is published here. */
+ *   looked; from those nodes themselves to what they were led to; to what is published here.
+ * - w_across6, w_into6: IPv6 is for containers among themselves. Their addresses end with those of
+ *   IPv4 (ip6.h), so the same sets say who may talk to whom: w_class and w_reach, and w_gates, are
+ *   asked for bytes of the header, of IPv4 at 12 and 16, of IPv6 at 20 and 36. */
 static const char *const table[] = {
     "add table %T",
     "delete table %T",
     "add table %T",
-    "add map %T w_class { typeof ip saddr : meta mark; }",
-    "add set %T w_reach { typeof meta mark . ip daddr; }",
+    "add map %T w_class { typeof @nh,96,32 : meta mark; }",
+    "add set %T w_reach { typeof meta mark . @nh,128,32; }",
     "add map %T w_vip { type ipv4_addr : verdict; }",
     "add map %T w_vip_to { typeof ip daddr . numgen random mod 2 : ip daddr; }",
     "add map %T w_any { type inet_proto . inet_service : verdict; }",
@@ -64,13 +70,18 @@ static const char *const table[] = {
     "add set %T w_extra { type ipv4_addr; }",
     "add set %T w_self { type ipv4_addr . ipv4_addr; }",
     "add set %T w_nodes { type ipv4_addr; }",
-    "add set %T w_gates { type ipv4_addr; }",
+    "add set %T w_gates { typeof @nh,96,32; }",
     "add set %T w_blocks { type ipv4_addr; flags interval; }",
     "add set %T " RULES_SPOOF_SET
     " { type ifname; flags dynamic, timeout; size 65535; timeout 1h; counter; }",
 
+    "add chain %T w_link6",
+    "add rule %T w_link6 ip6 saddr != %S %C{family} drop",
+    "add rule %T w_link6 fib saddr . iif oif 0 update @" RULES_SPOOF_SET
+    " { iifname } %C{spoof} drop",
+
     "add chain %T w_link",
-    "add rule %T w_link meta nfproto != ipv4 %C{family} drop",
+    "add rule %T w_link meta nfproto ipv6 goto w_link6",
     "add rule %T w_link fib saddr . iif oif 0 update @" RULES_SPOOF_SET
     " { iifname } %C{spoof} drop",
     "add rule %T w_link ip daddr 127.0.0.0/8 %C{loopback} drop",
@@ -80,6 +91,7 @@ static const char *const table[] = {
     "add rule %T w_guard iifname \"%L*\" goto w_link",
     "add rule %T w_guard iifname != \"lo\" ip daddr 127.0.0.0/8 %C{loopback} drop",
     "add rule %T w_guard ip saddr %R fib saddr . iif oif 0 %C{astray} drop",
+    "add rule %T w_guard ip6 saddr %S fib saddr . iif oif 0 %C{astray} drop",
 
     "add chain %T w_answer { type filter hook output priority raw; }",
     "add rule %T w_answer ip saddr %G udp sport 53 notrack",
@@ -122,8 +134,11 @@ static const char *const table[] = {
 
     "add chain %T w_input { type filter hook input priority filter; }",
     "add rule %T w_input iifname \"%L*\" goto w_host",
+    "add rule %T w_input meta nfproto ipv4 udp dport 4789 @nh,96,32 @w_gates accept",
     "add rule %T w_input ip saddr @w_blocks ct state established,related accept",
     "add rule %T w_input ip saddr @w_blocks %C{blocks} drop",
+    "add rule %T w_input iifname != \"lo\" ip6 saddr %S ct state established,related accept",
+    "add rule %T w_input iifname != \"lo\" ip6 saddr %S %C{blocks} drop",
 
     "add chain %T w_syn",
     "add rule %T w_syn iifname \"%L*\" tcp option maxseg size set rt mtu",
@@ -131,13 +146,21 @@ static const char *const table[] = {
 
     "add chain %T w_across",
     "add rule %T w_across meta mark set 0",
-    "add rule %T w_across meta mark set ip saddr map @w_class",
-    "add rule %T w_across meta mark . ip daddr @w_reach meta mark set 0 accept",
+    "add rule %T w_across meta mark set @nh,96,32 map @w_class",
+    "add rule %T w_across meta mark . @nh,128,32 @w_reach meta mark set 0 accept",
     "add rule %T w_across ct original ip daddr %V meta l4proto tcp %C{reach} reject with tcp reset",
     "add rule %T w_across ct original ip daddr %V %C{reach} reject",
     "add rule %T w_across %C{reach} drop",
 
+    "add chain %T w_across6",
+    "add rule %T w_across6 ip6 daddr != %S %C{egress} reject with icmpv6 admin-prohibited",
+    "add rule %T w_across6 meta mark set 0",
+    "add rule %T w_across6 meta mark set @nh,160,32 map @w_class",
+    "add rule %T w_across6 meta mark . @nh,288,32 @w_reach meta mark set 0 accept",
+    "add rule %T w_across6 %C{reach} drop",
+
     "add chain %T w_from",
+    "add rule %T w_from meta nfproto ipv6 goto w_across6",
     "add rule %T w_from ct original ip daddr @w_extra goto w_across",
     "add rule %T w_from ct status dnat ct original ip daddr != %V accept",
     "add rule %T w_from oifname \"%L*\" goto w_across",
@@ -147,9 +170,14 @@ static const char *const table[] = {
     "add rule %T w_from ip saddr @w_noout ip saddr . ip daddr != @w_out %C{egress}"
     " reject with icmp admin-prohibited",
 
+    "add chain %T w_into6",
+    "add rule %T w_into6 ip6 saddr %S @nh,160,32 != @w_gates accept",
+    "add rule %T w_into6 %C{into} drop",
+
     "add chain %T w_into",
-    "add rule %T w_into ip saddr @w_gates ip daddr . meta l4proto . th dport @w_ingress accept",
-    "add rule %T w_into ip saddr @w_gates %C{into} drop",
+    "add rule %T w_into meta nfproto ipv6 goto w_into6",
+    "add rule %T w_into @nh,96,32 @w_gates ip daddr . meta l4proto . th dport @w_ingress accept",
+    "add rule %T w_into @nh,96,32 @w_gates %C{into} drop",
     "add rule %T w_into ip saddr @w_blocks accept",
     "add rule %T w_into ct status dnat accept",
     "add rule %T w_into %C{into} drop",
@@ -163,11 +191,14 @@ static const char *const table[] = {
 
 /* Where there is an overlay: its packets come from nodes, else anybody could send in the name of
  * any container. Behind UDP's eight bytes and the flags lies the number (RFC 7348, section 5). They
- * are not tracked: every flow inside has a port of its own, which would be one entry each way. */
+ * are not tracked: every flow inside has a port of its own, which would be one entry each way. The
+ * one of IPv6 comes from nodes' first addresses, by whatever way IPv4 takes. */
 static const char *const overlay[] = {
     "add rule %T w_guard udp dport 4789 @th,96,24 %N ip saddr != @w_nodes %C{tunnel} drop",
-    "add rule %T w_guard udp dport 4789 @th,96,24 %N notrack",
-    "add rule %T w_answer udp dport 4789 @th,96,24 %N notrack",
+    "add rule %T w_guard meta nfproto ipv4 udp dport 4789 @th,96,24 %M @nh,96,32 != @w_gates"
+    " %C{tunnel} drop",
+    "add rule %T w_guard udp dport 4789 @th,96,24 { %N, %M } notrack",
+    "add rule %T w_answer udp dport 4789 @th,96,24 { %N, %M } notrack",
 };
 
 #define RULES_X_WORDS(id, counter_name, counter_words)                                             \
@@ -199,6 +230,15 @@ static void put_virtual(const struct rules_config *c, struct buf *ret)
     put_net(ret, net, prefix);
 }
 
+static void put_net6(const struct rules_config *c, struct buf *ret)
+{
+    struct ip6 ip = ip6_of(&c->six, c->range);
+    char text[IP6_TEXT];
+
+    ip6_text(&ip, text);
+    buf_printf(ret, "%s/%u", text, c->range_prefix + IP6_V4_AT);
+}
+
 static void put_field(const struct rules_config *c, char field, struct buf *ret)
 {
     switch (field) {
@@ -223,8 +263,14 @@ static void put_field(const struct rules_config *c, char field, struct buf *ret)
     case 'G':
         put_address(ret, NET_GATEWAY);
         break;
+    case 'S':
+        put_net6(c, ret);
+        break;
     case 'N':
         buf_printf(ret, "%u", (unsigned)c->vni);
+        break;
+    case 'M':
+        buf_printf(ret, "%u", (unsigned)overlayplan_vni6(c->vni));
         break;
     default:
         assert(!"a field of the table above");
@@ -335,6 +381,9 @@ static void put_key_field(const struct netelem *e, char letter, uint32_t address
     switch (letter) {
     case 'a':
         put_address(ret, address);
+        break;
+    case 'A': /* bytes of a header have no type */
+        buf_printf(ret, "0x%x", (unsigned)address);
         break;
     case 'N':
         put_net(ret, address, e->prefix);

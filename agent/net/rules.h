@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/net/ip6.h"
 #include "agent/net/netelem.h"
 #include "common/buf.h"
 
@@ -23,7 +24,7 @@
 /* Named counters, one for every reason for which packets are dropped or refused. */
 #define RULES_COUNTERS(X)                                                                          \
     X(SPOOF, "spoof", "a container used a source address that is not its own")                     \
-    X(FAMILY, "family", "a container sent what is not IPv4")                                       \
+    X(FAMILY, "family", "a container without an IPv6 address sent IPv6")                           \
     X(LOOPBACK, "loopback", "somebody addressed the host's loopback from outside")                 \
     X(ASTRAY, "astray", "a source inside the cluster's range came by a way that is not its own")   \
     X(TUNNEL, "tunnel", "a VXLAN packet came from somebody who is no node")                        \
@@ -52,7 +53,8 @@ struct rules_config {
     unsigned range_prefix;
     uint32_t block;
     unsigned block_prefix;
-    uint32_t vni; /* of the overlay; 0: none */
+    uint32_t vni;   /* of the overlay; 0: none */
+    struct ip6 six; /* the cluster's IPv6 addresses */
 };
 
 /* Whether it is an address that a container of this node can have: the first and the last are left

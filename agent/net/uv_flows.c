@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "agent/net/ip6.h"
 #include "agent/net/nlbatch.h"
 #include "common/cleanup.h"
 
@@ -39,6 +40,30 @@ static uint32_t address_in(const struct nlattr *tuple, uint16_t type)
     return attr != NULL && mnl_attr_get_payload_len(attr) == 4 ? ntohl(mnl_attr_get_u32(attr)) : 0;
 }
 
+/* Of IPv6 what its addresses follow from: the same containers have both. Nothing leads them
+ * elsewhere. */
+static uint32_t address6_in(const struct nlattr *tuple, uint16_t type)
+{
+    static const uint8_t zero[IP6_V4_AT / 8 - IP6_PREFIX / 8];
+    const struct nlattr *attr = nlbatch_inside(nlbatch_inside(tuple, CTA_TUPLE_IP), type);
+    const uint8_t *bytes = attr != NULL ? mnl_attr_get_payload(attr) : NULL;
+    uint32_t be;
+
+    if (attr == NULL || mnl_attr_get_payload_len(attr) != sizeof(struct ip6) || bytes[0] != 0xfd ||
+        memcmp(bytes + IP6_PREFIX / 8, zero, sizeof(zero)) != 0) {
+        return 0;
+    }
+    memcpy(&be, bytes + IP6_V4_AT / 8, sizeof(be));
+    return ntohl(be);
+}
+
+static uint32_t either_in(const struct nlattr *tuple, uint16_t type, uint16_t type6)
+{
+    uint32_t address = address_in(tuple, type);
+
+    return address != 0 ? address : address6_in(tuple, type6);
+}
+
 static bool is_established(const struct nlattr *info)
 {
     const struct nlattr *tcp = nlbatch_inside(info, CTA_PROTOINFO_TCP);
@@ -60,35 +85,37 @@ static bool read_flow(const struct nlmsghdr *h, const struct nlattr *sent, struc
         return false;
     }
     *ret = (struct uv_flow){
-        .src = address_in(sent, CTA_IP_V4_SRC),
-        .dst = address_in(sent, CTA_IP_V4_DST),
+        .src = either_in(sent, CTA_IP_V4_SRC, CTA_IP_V6_SRC),
+        .dst = either_in(sent, CTA_IP_V4_DST, CTA_IP_V6_DST),
         .port = ntohs(mnl_attr_get_u16(port)),
         .udp = protocol == IPPROTO_UDP,
         .established = is_established(nlbatch_attr(h, sizeof(struct nfgenmsg), CTA_PROTOINFO)),
-        .answers = address_in(answered, CTA_IP_V4_SRC)};
+        .answers = either_in(answered, CTA_IP_V4_SRC, CTA_IP_V6_SRC)};
     return ret->src != 0 && ret->dst != 0 && ret->answers != 0;
 }
 
 /* ---- forgetting it ---- */
 
-static struct nlmsghdr *begin(struct nlbatch *m, unsigned type, uint16_t flags, const char *what)
+static struct nlmsghdr *begin(struct nlbatch *m, unsigned type, uint16_t flags, uint8_t family_of,
+                              const char *what)
 {
     struct nlmsghdr *h =
         nlbatch_begin(m, (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type), flags, what);
     struct nfgenmsg *family = nlbatch_header(m, sizeof(*family));
 
-    family->nfgen_family = AF_INET;
+    family->nfgen_family = family_of;
     family->version = NFNETLINK_V0;
     return h;
 }
 
-static void forget(struct uv_flows *f, const struct nlattr *sent, const struct nlattr *zone)
+static void forget(struct uv_flows *f, uint8_t family, const struct nlattr *sent,
+                   const struct nlattr *zone)
 {
     struct nlmsghdr *h;
     struct nlbatch m;
 
     nlbatch_init(&m);
-    h = begin(&m, IPCTNL_MSG_CT_DELETE, 0, "forget a flow");
+    h = begin(&m, IPCTNL_MSG_CT_DELETE, 0, family, "forget a flow");
     mnl_attr_put(h, CTA_TUPLE_ORIG | NLA_F_NESTED, mnl_attr_get_payload_len(sent),
                  mnl_attr_get_payload(sent));
     if (zone != NULL) {
@@ -101,10 +128,11 @@ static void forget(struct uv_flows *f, const struct nlattr *sent, const struct n
 static void look_at(struct uv_flows *f, const struct nlmsghdr *h)
 {
     const struct nlattr *sent = nlbatch_attr(h, sizeof(struct nfgenmsg), CTA_TUPLE_ORIG);
+    const struct nfgenmsg *family = mnl_nlmsg_get_payload(h);
     struct uv_flow flow;
 
     if (read_flow(h, sent, &flow) && f->events.stale(f->events.arg, &flow)) {
-        forget(f, sent, nlbatch_attr(h, sizeof(struct nfgenmsg), CTA_ZONE));
+        forget(f, family->nfgen_family, sent, nlbatch_attr(h, sizeof(struct nfgenmsg), CTA_ZONE));
     }
 }
 
@@ -210,7 +238,7 @@ void uv_flows_sweep(struct uv_flows *f)
         return;
     }
     nlbatch_init(&m);
-    h = begin(&m, IPCTNL_MSG_CT_GET, NLM_F_DUMP, "list the flows");
+    h = begin(&m, IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC, "list the flows");
     f->walking = send(f->list_fd, h, h->nlmsg_len, MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
     if (f->walking) {
         (void)uv_poll_start(&f->poll, UV_READABLE, on_list);

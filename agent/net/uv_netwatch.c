@@ -19,7 +19,9 @@
 #define PIECES_MAX   16   /* of at most 32 KiB, per turn of the loop */
 #define RECEIVE_SIZE (1 << 20)
 
-#define GROUPS (RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_NEIGH)
+#define GROUPS                                                                                     \
+    (RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR |                   \
+     RTMGRP_IPV6_ROUTE | RTMGRP_NEIGH)
 
 struct uv_netwatch {
     struct uv_netwatch_config config;

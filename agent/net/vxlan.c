@@ -203,6 +203,7 @@ struct entry {
 struct entries {
     unsigned index;
     bool neighbours;
+    const struct ip6 *six; /* of the neighbours; NULL: IPv4 */
     struct entry *list;
     unsigned n;
     unsigned cap;
@@ -245,7 +246,9 @@ static int change(int fd, const struct entries *l, uint16_t type, const struct e
     int rc;
 
     nlbatch_init(&m);
-    if (l->neighbours) {
+    if (l->neighbours && l->six != NULL) {
+        rtnlmsg_neighbour6(&m, type, l->index, l->six, x->address, x->mac);
+    } else if (l->neighbours) {
         rtnlmsg_neighbour(&m, type, l->index, x->address, x->mac);
     } else {
         put_forward(&m, type, l->index, x);
@@ -287,7 +290,8 @@ static bool is_stray(const struct entries *have, struct entry x, const struct en
 static int make_entries(int fd, struct entries *have, struct entry *want, unsigned n, struct err *e)
 {
     struct err why;
-    int rc = rtnl_neighbours(fd, have->neighbours ? AF_INET : AF_BRIDGE, on_neighbour, have, e);
+    unsigned char family = !have->neighbours ? AF_BRIDGE : have->six != NULL ? AF_INET6 : AF_INET;
+    int rc = rtnl_neighbours(fd, family, on_neighbour, have, e);
 
     if (n > 0) {
         qsort(want, n, sizeof(*want), by_entry);
@@ -313,14 +317,15 @@ static int make_entries(int fd, struct entries *have, struct entry *want, unsign
     return rc;
 }
 
-int vxlan_peers(int fd, unsigned index, const struct vxlan_peer *want, unsigned n, struct err *e)
+int vxlan_peers(int fd, unsigned index, const struct ip6 *six, const struct vxlan_peer *want,
+                unsigned n, struct err *e)
 {
     struct entry *list = xcalloc(n + 1, sizeof(*list));
     struct err why;
     int rc = 0;
 
     for (unsigned table = 0; table < 2; table++) {
-        struct entries have = {.index = index, .neighbours = table == 0};
+        struct entries have = {.index = index, .neighbours = table == 0, .six = six};
         int one;
 
         for (unsigned i = 0; i < n; i++) {

@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "agent/net/ip6.h"
 #include "common/err.h"
 
 #define VXLAN_PORT  4789 /* IANA's */
@@ -32,9 +33,10 @@ struct vxlan_peer {
     uint32_t underlay;
 };
 
-/* Makes these all of the device's peers, by differences. Tries all; the first
- * error is returned. */
-int vxlan_peers(int fd, unsigned index, const struct vxlan_peer *want, unsigned n, struct err *e);
+/* Makes these all of the device's peers, by differences: neighbours by IPv4, or with `six` by the
+ * IPv6 addresses that follow. Tries all; the first error is returned. */
+int vxlan_peers(int fd, unsigned index, const struct ip6 *six, const struct vxlan_peer *want,
+                unsigned n, struct err *e);
 
 /* What is there from an earlier process: its peers (gives a list) and the address it sends by; 0
  * peers where there is no such device. */

@@ -772,8 +772,8 @@ END_TEST
 START_TEST(nft_removes_what_netlink_added)
 {
     static const char *const commands[] = {
-        "delete element inet wherry_a w_class { 10.128.4.1 }",
-        "delete element inet wherry_a w_reach { 0x10000001 . 10.128.4.1 }",
+        "delete element inet wherry_a w_class { 0xa800401 }",
+        "delete element inet wherry_a w_reach { 0x10000001 . 0xa800401 }",
         "delete element inet wherry_a w_vip { 10.240.0.1 }",
         "delete element inet wherry_a w_vip_to { 10.240.0.1 . 2 }",
         "delete element inet wherry_a w_any { tcp . 80 }",
@@ -785,7 +785,7 @@ START_TEST(nft_removes_what_netlink_added)
         "delete element inet wherry_a w_out { 10.128.4.1 . 0.0.0.0/0 }",
         "delete element inet wherry_a w_self { 10.128.4.1 . 10.128.4.1 }",
         "delete element inet wherry_a w_nodes { 198.51.100.2 }",
-        "delete element inet wherry_a w_gates { 10.128.8.0 }",
+        "delete element inet wherry_a w_gates { 0xa800800 }",
         "delete element inet wherry_a w_blocks { 10.128.8.0/22 }",
     };
 
