@@ -432,6 +432,39 @@ START_TEST(what_others_take_away_comes_back)
 }
 END_TEST
 
+/* Whether a byte gets through. */
+static bool passes(int from, int to)
+{
+    char byte = 0;
+
+    ck_assert_int_eq(send(from, "?", 1, 0), 1);
+    return recv(to, &byte, 1, 0) == 1;
+}
+
+START_TEST(flows_of_who_is_gone_are_forgotten)
+{
+    struct timeval tv = {.tv_usec = NETRIG_BLOCKED_MS * 1000};
+    struct ip6 target = six_of(t.address[ON_B]);
+    auto_close int client = dial(t.cell[0], &target, NETRIG_WAIT_MS);
+    auto_close int accepted = accept4(t.server[ON_B], NULL, NULL, SOCK_CLOEXEC);
+    struct netelems none = {0};
+    struct err e = {0};
+
+    ck_assert_int_ge(client, 0);
+    ck_assert_int_ge(accepted, 0);
+    (void)setsockopt(accepted, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+    ck_assert_int_eq(
+        net_elements(t.node[A].net, t.node[A].want.list, t.node[A].want.n, NULL, 0, 0, &e), 0);
+    netelems_finish(&t.node[A].want);
+    t.node[A].want = none;
+    ck_assert(passes(client, accepted)); /* what has begun goes on */
+    net_flush(t.node[A].net, &t.address[ON_B], 1);
+    (void)netrig_run_until(&t.loop, netrig_never, 300);
+    ck_assert(!passes(client, accepted));
+    ck_assert_uint_gt(dropped(A, "reach"), 0);
+}
+END_TEST
+
 START_TEST(a_new_agent_takes_what_is_there)
 {
     struct net_found found[CELLS];
@@ -477,6 +510,7 @@ static void add_tests(Suite *s, const char *name, void (*setup)(void))
     tcase_add_test(tc, others_are_not_reached);
     tcase_add_test(tc, a_false_address_leads_nowhere);
     tcase_add_test(tc, what_others_take_away_comes_back);
+    tcase_add_test(tc, flows_of_who_is_gone_are_forgotten);
     tcase_add_test(tc, a_new_agent_takes_what_is_there);
     if (setup == setup_link) {
         tcase_add_test(tc, nothing_comes_by_another_way);

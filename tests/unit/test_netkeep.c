@@ -307,6 +307,7 @@ static void every_length(struct nlbatch *m)
 START_TEST(messages_that_are_cut_off_are_no_events)
 {
     struct rtnlmsg_way way = {.dst = 1, .prefix = 32, .index = 3, .mtu = 1400, .metric = 7};
+    const struct ip6 six = {{0xfd, 1, 2, 3, 4, 5}};
     struct rtnlevent event;
     struct nlbatch m;
 
@@ -321,6 +322,19 @@ START_TEST(messages_that_are_cut_off_are_no_events)
     every_length(&m);
     nlbatch_init(&m);
     rtnlmsg_address(&m, RTM_NEWADDR, 3, 5, RT_SCOPE_HOST);
+    every_length(&m);
+    nlbatch_init(&m);
+    way.six = &six;
+    rtnlmsg_way(&m, RTM_NEWROUTE, 0, &way);
+    every_length(&m);
+    ck_assert(rtnlevent_read((struct nlmsghdr *)(void *)m.bytes, &event));
+    ck_assert_uint_eq(event.address, 1);
+    ck_assert_uint_eq(event.prefix, 32);
+    nlbatch_init(&m);
+    rtnlmsg_neighbour6(&m, RTM_NEWNEIGH, 3, &six, 5, (const uint8_t *)"abcdef");
+    every_length(&m);
+    nlbatch_init(&m);
+    rtnlmsg_address6(&m, RTM_NEWADDR, 3, &six, 5);
     every_length(&m);
     nlbatch_init(&m);
     mnl_attr_put_strz(rtnlmsg_link(&m, RTM_NEWLINK, 0, "x"), IFLA_IFNAME, "whtest");
