@@ -98,15 +98,13 @@ static void put_vip(const struct netprobe *p, struct buf *rows)
     askrow_end(rows);
 }
 
-/* The mark of A's class, "10.128.4.5 : 0x00000007". */
+/* The mark of A's class, "0x0a800405 : 0x00000007": bytes of a header have no type (rules.c). */
 static bool find_class(const struct netprobe *p, unsigned long *ret)
 {
     auto_buf struct buf out = {0};
-    char address[NETPROBE_ADDRESS];
     const char *at;
 
-    netprobe_address(p->self, address);
-    if (!get(p, &out, "w_class { %s }", address)) {
+    if (!get(p, &out, "w_class { 0x%x }", (unsigned)p->self)) {
         return false;
     }
     at = strstr(buf_text(&out), " : 0x");
@@ -131,7 +129,10 @@ static void put_reach(const struct netprobe *p, struct buf *rows)
         askrow_put(rows, "fact", "reach");
         askrow_put(rows, "address", address);
         askrow_put(rows, "there",
-                   classed && get(p, &out, "w_reach { 0x%lx . %s }", mark, address) ? "1" : "0");
+                   classed && get(p, &out, "w_reach { 0x%lx . 0x%x }", mark,
+                                  (unsigned)p->targets[i])
+                       ? "1"
+                       : "0");
         askrow_end(rows);
     }
 }

@@ -70,9 +70,6 @@ static int check_network(struct compose_check *c, const Wherry__Spec__Stack *sta
     if (rc == 0) {
         rc = compose_check_shape(c, &n->base);
     }
-    if (rc == 0 && n->enable_ipv6) {
-        return compose_check_say(c, "enable_ipv6", "is not supported yet (allowed: false)");
-    }
     if (rc == 0) {
         rc = compose_check_pairs(c, "labels", n->labels, n->n_labels, compose_rule_label);
     }

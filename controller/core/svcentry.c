@@ -35,7 +35,7 @@ static void add_network(struct making *m, const struct fleet_network_use *use)
     m->networks[i] = (struct svc_network){
         .vip = vip != NULL && vip->revision <= m->f->durable ? vip->address : 0,
         .internal = declared != NULL ? declared->internal : use->internal,
-        .ipv6 = declared != NULL ? declared->ipv6 : use->ipv6,
+        .ipv6 = use->ipv6, /* its containers have such addresses */
         .aliases = use->aliases,
         .n_aliases = use->n_aliases,
     };

@@ -240,7 +240,7 @@ services:
     networks: [back]
     deploy: {endpoint_mode: dnsrr}
 networks:
-  back: {internal: true, attachable: true, driver: overlay, labels: {k: "1"},
+  back: {internal: true, attachable: true, enable_ipv6: true, driver: overlay, labels: {k: "1"},
          ipam: {config: [{subnet: 10.5.0.0/24}, {subnet: 10.6.0.0/24}]}}
   far: {external: true}
   own: {name: its_own}

@@ -79,6 +79,18 @@ networks:
 """
 
 
+SIX = """
+name: {name}
+services:
+  peer:
+    image: shop/web:1
+    networks: [here]
+    deploy: {{mode: global}}
+networks:
+  here: {{enable_ipv6: true}}
+"""
+
+
 def shop(colour="blue", web=3):
     return SHOP.format(colour=colour, web=web)
 
@@ -233,6 +245,46 @@ def asked(c):
     assert len(traffic) == 1 and traffic[0].get("in_bytes", 0) > 0 and traffic[0].get("connections", 0) > 0, traffic
     c.wherry("rm", "asked", "--wait")
     until("its links are gone", lambda: " wi" not in c.hosts[fixed["node"]].exec("ip", "-o", "link").stdout, timeout=5)
+
+
+def serve6(p, port):
+    server = subprocess.Popen(["nsenter", "-t", str(p["pid"]), "-n", "--", "python3", INSIDE, "serve6", str(port)], stdout=subprocess.PIPE, text=True)
+    assert server.stdout.readline() == "listening\n"
+    return server
+
+
+def ipv6(c):
+    """Where a network asks for it: names and connections across hosts, refused to other stacks; also after agents were killed."""
+    for name in ("six", "seven"):
+        c.apply(SIX.format(name=name), "--wait")
+    peers = {node: container(c, "six", "peer", node) for node in c.hosts}
+    stranger = container(c, "seven", "peer", "a")
+    servers = [serve6(p, 6666) for p in peers.values()]
+
+    def all_meet():
+        for node, p in peers.items():
+            each = names_of(p, "tasks.peer", "AAAA")
+            assert len(each) == 3 and all(x.startswith("fd") for x in each), each
+            assert names_of(p, "peer", "AAAA") == each
+            for address in each:
+                got = inside(p, "connect", address, "6666", "3")
+                assert got["result"] == "ok" and got["from"] in each, (node, address, got)
+                assert inside(stranger, "connect", address, "6666", "0.3")["result"] == "timeout", address
+        assert inside(peers["a"], "connect", "2001:db8::1", "80", "2")["result"] == "Network is unreachable"
+        assert not names_of(container(c, "shop", "client", "a"), "web", "AAAA")
+    try:
+        all_meet()
+        for host in c.hosts.values():
+            host.agent.kill()
+            host.agent.start()
+        until("agents are back", lambda: c.ready() == 3, timeout=20)
+        all_meet()
+    finally:
+        for server in servers:
+            server.terminate()
+            server.wait()
+    for name in ("six", "seven"):
+        c.wherry("rm", name, "--wait")
 
 
 def ingress(c):
@@ -418,11 +470,12 @@ def removed(c):
     for host in c.hosts.values():
         assert host.agent.stop() == 0
         left = host.exec("ip", "-o", "link").stdout + host.exec("ip", "route").stdout + host.exec("nft", "list", "tables").stdout
-        assert " wh" not in left and "wherry" not in left and "10.128" not in left, left
+        left += host.exec("ip", "-6", "route").stdout
+        assert " wh" not in left and " wy" not in left and "proto 87" not in left and "wherry" not in left and "10.128" not in left, left
         assert "169.254.1.1" not in host.exec("ip", "-o", "addr").stdout
 
 
-TESTS = [applies, names, addresses, itself, matrix, outwards, asked, ingress, conflicts, spoofed, remember, rolling, remember, moving, agent_killed,
+TESTS = [applies, names, addresses, itself, matrix, outwards, asked, ipv6, ingress, conflicts, spoofed, remember, rolling, remember, moving, agent_killed,
          controller_away, names_without_controller, port_taken, link_cut, link_down, faults, link_removed, removed]
 
 

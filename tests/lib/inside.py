@@ -7,6 +7,7 @@
     inside.py many WAIT ADDR:PORT…        connects to all of them at once: {"10.…:80": "ok", …}
     inside.py get NAME PORT PATH          {"status": 200, "body": "…", "ms": 3, "to": "10.240.0.1"}
     inside.py client NAME PORT PATH WAIT  asks again and again until SIGTERM; then one line of figures
+    inside.py serve6 PORT                 answers connections over IPv6 until SIGTERM
     inside.py raw-spoof SOURCE DEST PORT  sends datagrams with somebody else's source address
 """
 import errno
@@ -107,7 +108,7 @@ def ask(name, kind="A", wait=2.0, server=GATEWAY, tcp=False):
 
 
 def connect(address, port, wait=1.0):
-    with socket.socket() as s:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as s:
         s.settimeout(wait)
         try:
             s.connect((address, port))
@@ -184,6 +185,13 @@ def client(name, port, path, wait):
     print(json.dumps({"count": count, "failed": len(failed), "slowest_ms": slowest, "bodies": bodies, "first": failed[:20]}), flush=True)
 
 
+def serve6(port):
+    with socket.create_server(("::", port), family=socket.AF_INET6) as s:
+        print("listening", flush=True)
+        while True:
+            s.accept()[0].close()
+
+
 def spoof(source, dest, port):
     payload = b"borrowed"
     udp = struct.pack(">HHHH", 5353, port, 8 + len(payload), 0) + payload
@@ -206,6 +214,8 @@ def main():
         print(json.dumps(get(args[0], int(args[1]), args[2])))
     elif what == "client":
         client(args[0], int(args[1]), args[2], float(args[3]))
+    elif what == "serve6":
+        serve6(int(args[0]))
     elif what == "raw-spoof":
         print(json.dumps(spoof(args[0], args[1], int(args[2]))))
     else:

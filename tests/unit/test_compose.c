@@ -199,9 +199,9 @@ START_TEST(whole_files)
          "\"n\",\"labels\":{\"l\":\"m\"}}]"},
         {"services:\n  a: {image: b, networks: {n: {ipv4_address: 10.5.0.7}, o: }}\n"
          "networks:\n  o: {external: true}\n  n: {internal: true, name: nn, attachable: true, "
-         "driver: overlay, enable_ipv6: false, ipam: {config: [{subnet: 10.5.0.0/24}]}}\n",
-         "\"networks\":[{\"name\":\"nn\",\"ipv4_address\":\"10.5.0.7\",\"internal\":true},"
-         "{\"name\":\"o\"}]"},
+         "driver: overlay, enable_ipv6: true, ipam: {config: [{subnet: 10.5.0.0/24}]}}\n",
+         "\"networks\":[{\"name\":\"nn\",\"ipv4_address\":\"10.5.0.7\",\"internal\":true,"
+         "\"ipv6\":true},{\"name\":\"o\"}]"},
         {"services:\n  a: {image: b, networks: [o]}\nnetworks: {o: {external: {name: x}}}\n",
          "\"networks\":[{\"key\":\"o\",\"name\":\"x\",\"external\":true}]"},
         {"x-a: &a {image: b, environment: {A: 1, B: 2}}\nx-b: &b {user: u, image: c}\nservices:\n"

@@ -293,7 +293,7 @@ static const struct {
 } net_changes[] = {
     {net_key, "networks.../n: \"../n\" is no name"},
     {net_name, "networks.n.name: \"a b\" is no name of a network"},
-    {net_ipv6, "networks.n.enable_ipv6: is not supported yet"},
+    {net_ipv6, "services.a.networks: is not as \"n\" is declared"},
     {net_order, "networks: \"m\" is not in order, or given twice"},
     {net_same, "networks.o.name: \"shop_n\" is the network \"n\", too"},
     {net_subnet, "networks.n.ipam.config: \"10.5.0.1/24\" is no subnet"},
