@@ -3,7 +3,7 @@
  * asserted for the first time, so that whatever was in force before stays so without a gap. */
 #include <stdlib.h>
 
-#include "agent/net/ip6.h"
+#include "common/ip6.h"
 #include "agent/uv_agent_net_priv.h"
 #include "common/cleanup.h"
 #include "common/log.h"

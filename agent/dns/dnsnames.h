@@ -5,7 +5,7 @@
 /* Looking up in the index of names (dns.h), between dnsnames.c and dnsanswer.c. Pure. */
 
 #include "agent/dns/dns.h"
-#include "agent/net/ip6.h"
+#include "common/ip6.h"
 
 #define DNSNAMES_MATCHES_MAX 16 /* services with one alias */
 

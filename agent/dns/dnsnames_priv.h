@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "agent/dns/dns.h"
-#include "agent/net/ip6.h"
+#include "common/ip6.h"
 
 /* A name of a service on one of its networks. */
 struct label {

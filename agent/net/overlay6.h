@@ -7,7 +7,7 @@
  * that is. Nothing has to be known of the network between hosts but what IPv4 needs. There only
  * when a container of this node has an IPv6 address. Blocking netlink calls. */
 
-#include "agent/net/ip6.h"
+#include "common/ip6.h"
 #include "agent/net/net.h"
 #include "agent/net/rtnlevent.h"
 

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/net/ip6.h"
+#include "common/ip6.h"
 #include "common/err.h"
 
 /* Marks the routes that are ours (RTA_PROTOCOL); which of us, says their metric. */

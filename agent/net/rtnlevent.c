@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "agent/net/ip6.h"
+#include "common/ip6.h"
 #include "agent/net/nlbatch.h"
 
 static uint32_t number(const struct nlmsghdr *h, size_t header, uint16_t type)

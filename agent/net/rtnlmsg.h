@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/net/ip6.h"
+#include "common/ip6.h"
 #include "agent/net/nlbatch.h"
 
 /* One about a link, with an empty header. */

@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/net/ip6.h"
+#include "common/ip6.h"
 #include "agent/net/netelem.h"
 #include "common/buf.h"
 

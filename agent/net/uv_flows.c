@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "agent/net/ip6.h"
+#include "common/ip6.h"
 #include "agent/net/nlbatch.h"
 #include "common/cleanup.h"
 

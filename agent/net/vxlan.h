@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#include "agent/net/ip6.h"
+#include "common/ip6.h"
 #include "common/err.h"
 
 #define VXLAN_PORT  4789 /* IANA's */

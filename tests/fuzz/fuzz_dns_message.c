@@ -10,7 +10,7 @@
 
 #include "agent/dns/dns.h"
 #include "agent/dns/dnsmsg.h"
-#include "agent/net/ip6.h"
+#include "common/ip6.h"
 #include "common/cleanup.h"
 #include "common/err.h"
 

@@ -11,7 +11,7 @@
 #include <time.h>
 
 #include "agent/dns/dnsmsg.h"
-#include "agent/net/ip6.h"
+#include "common/ip6.h"
 #include "common/cleanup.h"
 #include "common/err.h"
 #include "dns_case.h"

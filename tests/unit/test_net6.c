@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/net/ip6.h"
+#include "common/ip6.h"
 #include "agent/net/net.h"
 #include "agent/net/netelem.h"
 #include "agent/net/netns.h"

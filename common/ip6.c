@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/net/ip6.h"
+#include "common/ip6.h"
 
 #include <arpa/inet.h>
 #include <assert.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef WHERRY_AGENT_NET_IP6_H
-#define WHERRY_AGENT_NET_IP6_H
+#ifndef WHERRY_COMMON_IP6_H
+#define WHERRY_COMMON_IP6_H
 
 /* A container's IPv6 address follows from its IPv4 one: fdXX:XXXX:XXXX::a.b.c.d, where X is what
  * the cluster's id hashes to (RFC 4193 wants 40 random bits). So nothing is allocated, stored or
