@@ -15,6 +15,14 @@ static void put_address(struct buf *text, uint32_t a)
     buf_printf(text, "%u.%u.%u.%u", a >> 24, a >> 16 & 0xff, a >> 8 & 0xff, a & 0xff);
 }
 
+static void put_own_names(struct buf *text, const struct etcfiles_names *n)
+{
+    if (n->domainname[0] != '\0') {
+        buf_printf(text, "\t%s.%s", n->hostname, n->domainname);
+    }
+    buf_printf(text, "%s%s\n", n->domainname[0] != '\0' ? " " : "\t", n->hostname);
+}
+
 char *etcfiles_hosts(const struct etcfiles_names *n)
 {
     struct buf text = {0};
@@ -22,10 +30,11 @@ char *etcfiles_hosts(const struct etcfiles_names *n)
     buf_puts(&text, "127.0.0.1\tlocalhost\n"
                     "::1\tlocalhost ip6-localhost ip6-loopback\n");
     put_address(&text, n->address != 0 ? n->address : 0x7f000001);
-    if (n->domainname[0] != '\0') {
-        buf_printf(&text, "\t%s.%s", n->hostname, n->domainname);
+    put_own_names(&text, n);
+    if (n->ipv6 != NULL && n->ipv6[0] != '\0') {
+        buf_puts(&text, n->ipv6);
+        put_own_names(&text, n);
     }
-    buf_printf(&text, "%s%s\n", n->domainname[0] != '\0' ? " " : "\t", n->hostname);
     for (unsigned i = 0; i < n->n_extra; i++) {
         if (strcmp(n->extra[i][1], "host-gateway") == 0) {
             put_address(&text, GATEWAY);

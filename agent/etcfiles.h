@@ -12,11 +12,12 @@ struct etcfiles_names {
     const char *hostname;
     const char *domainname;        /* "": none */
     uint32_t address;              /* IPv4 in host order; 0: none, its own loopback */
+    const char *ipv6;              /* likewise; "" or NULL: none */
     const char *const (*extra)[2]; /* name, and an address or "host-gateway" */
     unsigned n_extra;
 
-    bool named;        /* it is on a network: the agent answers it at 169.254.1.1 */
-    bool host_network; /* the host's own resolvers, loopback too */
+    bool named;              /* it is on a network: the agent answers it at 169.254.1.1 */
+    bool host_network;       /* the host's own resolvers, loopback too */
     const uint32_t *servers; /* of the document; without: the host's */
     unsigned n_servers;
     const char *const *search; /* likewise; "." alone: none */

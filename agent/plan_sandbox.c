@@ -203,6 +203,7 @@ static void tell_names(const struct plan_sandbox_run *run, struct told *ret)
     *n = (struct etcfiles_names){.hostname = run->hostname,
                                  .domainname = order_domainname(run->order),
                                  .address = run->address,
+                                 .ipv6 = run->ipv6,
                                  .extra = (const char *const(*)[2])ret->extra,
                                  .named = order_network_use(run->order, 0, &use),
                                  .host_network = order_network(run->order) == ORDER_NETWORK_HOST,

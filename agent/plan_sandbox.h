@@ -49,6 +49,7 @@ struct plan_sandbox_run {
     const char *log_path;
     uint32_t ids;
     uint32_t address; /* IPv4 in host order; 0: none */
+    const char *ipv6; /* its address, as text; "" or NULL: none */
 };
 
 /* The capabilities that it has if it runs as root. -EINVAL: no such capability. */

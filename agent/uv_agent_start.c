@@ -109,6 +109,24 @@ static void host_name(const struct unit *u, char *ret, size_t size)
     }
 }
 
+/* Nothing where its networks ask for none. */
+static void put_ipv6(const struct attempt *at, char ret[IP6_TEXT])
+{
+    struct order_network_use use;
+    struct ip6 cluster, address;
+    bool asked = false;
+
+    for (unsigned i = 0; at->unit->order != NULL && order_network_use(at->unit->order, i, &use);
+         i++) {
+        asked = asked || use.ipv6;
+    }
+    if (asked && at->address != 0) {
+        cluster = ip6_cluster(at->unit->agent->ledger.cluster_id);
+        address = ip6_of(&cluster, at->address);
+        ip6_text(&address, ret);
+    }
+}
+
 void uv_agent_start_order(struct attempt *at, char hostname[UV_AGENT_HOSTNAME_MAX],
                           struct uv_engine_order *ret)
 {
@@ -122,9 +140,9 @@ void uv_agent_start_order(struct attempt *at, char hostname[UV_AGENT_HOSTNAME_MA
         .sources = (const char *const *)at->sources,
         .ids = at->ids,
         .hostname = hostname,
-        .hosts_name = u->name,
         .address = at->address,
     };
+    put_ipv6(at, ret->ipv6);
 }
 
 /* ---- what the engine tells ---- */

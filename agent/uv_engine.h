@@ -17,6 +17,7 @@
 #include "agent/order.h"
 #include "common/buf.h"
 #include "common/err.h"
+#include "common/ip6.h"
 
 struct uv_engine;
 struct uv_engine_run;
@@ -58,9 +59,9 @@ struct uv_engine_order {
     const char *const *sources;
     uint32_t ids; /* first host id of its range */
     const char *hostname;
-    const char *hosts_name; /* "shop/web.3", for /etc/hosts and messages */
     const char *log_path;
-    uint32_t address; /* IPv4 in host order; 0: none */
+    uint32_t address;    /* IPv4 in host order; 0: none */
+    char ipv6[IP6_TEXT]; /* its address, as text; "": none */
 };
 
 /* Makes the namespaces that the network is laid into before the start. On success `ret_netns` is a

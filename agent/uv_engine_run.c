@@ -381,7 +381,8 @@ int uv_engine_start(struct uv_engine_run *run, const struct uv_engine_order *ord
                                     .hostname = order->hostname,
                                     .log_path = order->log_path,
                                     .ids = order->ids,
-                                    .address = order->address};
+                                    .address = order->address,
+                                    .ipv6 = order->ipv6};
     struct shimspawn spawn = uv_engine_spawn(en, "run");
     auto_buf struct buf plan = {0};
     int rc;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/err.h"
+#include "common/ip6.h"
 #include "controller/api/codec_api_priv.h"
 
 /* ---- the pool ---- */
@@ -60,6 +61,18 @@ void codec_api_emit(const ProtobufCMessage *message, struct buf *out)
 {
     doc_to_json(message, out);
     buf_putc(out, '\n');
+}
+
+char *codec_api_ipv6(struct codec_api_pool *pool, const struct api_world *w, uint32_t address)
+{
+    char hex[ID128_HEX + 1], text[IP6_TEXT];
+    struct ip6 ip;
+
+    id128_to_hex(w->cluster_id, hex);
+    ip = ip6_cluster(hex);
+    ip = ip6_of(&ip, address);
+    ip6_text(&ip, text);
+    return codec_api_text(pool, "%s", text);
 }
 
 /* ---- small answers ---- */

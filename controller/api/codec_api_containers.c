@@ -119,6 +119,20 @@ static void image_to(struct list *l, const struct fleet_placement_view *p,
     }
 }
 
+/* By what it was made from: one of an earlier revision may be on other networks. */
+static void ipv6_to(struct list *l, const struct fleet_placement_view *p, Wherry__Api__Container *m)
+{
+    const struct docs_stack *stack = docs_stack(l->w->docs, p->stack);
+    const Wherry__Spec__Service *spec =
+        stack != NULL && !p->outdated ? codec_want_service(stack->want, p->service) : NULL;
+
+    for (size_t i = 0; spec != NULL && i < spec->container->n_networks; i++) {
+        if (spec->container->networks[i]->ipv6 && p->observed->address != 0) {
+            m->ipv6_address = codec_api_ipv6(l->pool, l->w, p->observed->address);
+        }
+    }
+}
+
 static void add_placement(void *arg, const struct fleet_placement_view *p)
 {
     struct list *l = arg;
@@ -133,6 +147,7 @@ static void add_placement(void *arg, const struct fleet_placement_view *p)
     m->outdated = p->outdated;
     m->revision = codec_api_text(l->pool, "%s", hex);
     observed_to(l, p->observed, m);
+    ipv6_to(l, p, m);
     state_to(l, p, m);
     image_to(l, p, m);
 }

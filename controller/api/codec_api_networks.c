@@ -162,6 +162,9 @@ static void endpoints_to(struct list *l, const struct svc_entry *e, unsigned net
         to->name = codec_api_text(l->pool, "%s/%s.%u", e->stack, e->service, p->slot);
         to->address = address(l, p->address);
         to->extra = address(l, p->extra);
+        if (p->address != 0 && e->networks[network].ipv6) {
+            to->ipv6_address = codec_api_ipv6(l->pool, l->w, p->address);
+        }
         to->ready = p->ready;
         to->draining = p->draining;
         to->incarnation = p->incarnation;

@@ -13,6 +13,8 @@ struct codec_api_pool {
 };
 
 void *codec_api_alloc(struct codec_api_pool *pool, size_t n, size_t size); /* zeroed */
+/* The IPv6 address that follows from an IPv4 one, as text. */
+char *codec_api_ipv6(struct codec_api_pool *pool, const struct api_world *w, uint32_t address);
 char *codec_api_text(struct codec_api_pool *pool, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* A string of somebody else's that outlives the message. */

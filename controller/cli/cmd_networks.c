@@ -98,8 +98,11 @@ int cmd_networks_ls(struct cli *cli, struct err *e)
 /* ---- inspect ---- */
 
 static const struct table_column endpoint_columns[] = {
-    {.title = "  CONTAINER"}, {.title = "NODE"},
-    {.title = "ADDRESS"},     {.title = "ALSO", .optional = true},
+    {.title = "  CONTAINER"},
+    {.title = "NODE"},
+    {.title = "ADDRESS"},
+    {.title = "IPV6", .optional = true},
+    {.title = "ALSO", .optional = true},
     {.title = "STATE"},
 };
 
@@ -110,6 +113,7 @@ static void put_endpoint(struct table *t, const json_t *p)
     table_putf(t, TERM_PLAIN, "  %s", reply_text(p, "name"));
     table_put(t, TERM_PLAIN, reply_text(p, "node"));
     table_put(t, TERM_PLAIN, reply_text(p, "address"));
+    table_put(t, TERM_PLAIN, reply_text(p, "ipv6_address"));
     table_put(t, TERM_PLAIN, reply_text(p, "extra"));
     table_put(t, ready && !draining ? TERM_GOOD : TERM_WARN,
               draining ? "takes no new connections"

@@ -13,7 +13,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from cluster import HERE, Cluster, Failure, Leaks, Suite, build_images, http_get, run, until  # noqa: E402
+from cluster import HERE, Cluster, Failure, Leaks, Suite, build_images, http_get, read_text, run, until  # noqa: E402
 
 INSIDE = os.path.join(HERE, "inside.py")
 LONG = "--long" in sys.argv
@@ -260,6 +260,11 @@ def ipv6(c):
     peers = {node: container(c, "six", "peer", node) for node in c.hosts}
     stranger = container(c, "seven", "peer", "a")
     servers = [serve6(p, 6666) for p in peers.values()]
+    for node, p in peers.items():
+        hosts = read_text(f"/proc/{p['pid']}/root/etc/hosts")
+        assert p["ipv6_address"].startswith("fd") and f"{p['ipv6_address']}\t" in hosts, (p, hosts)
+        assert p["ipv6_address"] in c.wherry("net", "inspect", "six_here").stdout
+    assert "ipv6_address" not in container(c, "shop", "client", "a")
 
     def all_meet():
         for node, p in peers.items():

@@ -77,6 +77,11 @@ START_TEST(hosts)
     full = etcfiles_hosts(&n);
     ck_assert_ptr_nonnull(strstr(full, "10.128.0.2\tweb-1.example.org web-1\n192.0.2.7\tdb\n"
                                        "169.254.1.1\tme\n"));
+    free(full);
+    n.ipv6 = "fd00::a80:2";
+    full = etcfiles_hosts(&n);
+    ck_assert_ptr_nonnull(strstr(full, "10.128.0.2\tweb-1.example.org web-1\n"
+                                       "fd00::a80:2\tweb-1.example.org web-1\n192.0.2.7\tdb\n"));
 }
 END_TEST
 

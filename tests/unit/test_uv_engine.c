@@ -326,7 +326,6 @@ static struct uv_engine_order order_of(struct world *w, struct runspec *spec, co
                                     .image = &w->image,
                                     .ids = IDS,
                                     .hostname = "web-1",
-                                    .hosts_name = "shop/web.1",
                                     .log_path = w->log};
 }
 
