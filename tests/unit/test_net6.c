@@ -188,11 +188,11 @@ static uint64_t dropped(enum node_name name, const char *why)
 static void join(enum node_name name, const char *address, const char *gateway)
 {
     netrig_must(
-        netrig_shell("%s sh -c 'ip link add r%u type veth peer name u0 netns /proc/%d/fd/%d;"
+        netrig_shell("%s /bin/sh -c 'ip link add r%u type veth peer name u0 netns /proc/%d/fd/%d;"
                      "ip addr add %s/24 dev r%u; ip link set r%u up'",
                      in(t.router), (unsigned)name, (int)getpid(), t.node[name].ns, gateway,
                      (unsigned)name, (unsigned)name));
-    netrig_must(netrig_shell("%s sh -c 'ip link set lo up; ip addr add %s/24 dev u0;"
+    netrig_must(netrig_shell("%s /bin/sh -c 'ip link set lo up; ip addr add %s/24 dev u0;"
                              "ip link set u0 up; ip route add default via %s'",
                              in(t.node[name].ns), address, gateway));
 }
@@ -213,7 +213,7 @@ static void make_link(void)
         netrig_shell("ip link set lo up; ip link add u0 type veth peer name u0 netns "
                      "/proc/%d/fd/%d; ip addr add 198.51.100.1/24 dev u0; ip link set u0 up",
                      (int)getpid(), t.node[B].ns));
-    netrig_must(netrig_shell("%s sh -c 'ip link set lo up; ip addr add 198.51.100.2/24 dev u0;"
+    netrig_must(netrig_shell("%s /bin/sh -c 'ip link set lo up; ip addr add 198.51.100.2/24 dev u0;"
                              "ip link set u0 up'",
                              in(t.node[B].ns)));
     t.node[A].underlay = 0xc6336401u;
@@ -360,19 +360,20 @@ START_TEST(a_false_address_leads_nowhere)
     char text[IP6_TEXT];
 
     ip6_text(&other, text);
-    netrig_must(
-        netrig_shell("%s ip addr add %s/128 dev eth0 nodad preferred_lft 0", in(t.cell[0]), text));
-    netrig_must(netrig_shell("%s sh -c 'ip -6 route change $(ip -6 route | grep /105) src %s'",
+    netrig_must(netrig_shell("%s /bin/sh -c 'ip addr add %s/128 dev eth0 nodad preferred_lft 0'",
+                             in(t.cell[0]), text));
+    netrig_must(netrig_shell("%s /bin/sh -c 'ip -6 route change $(ip -6 route | grep /105) src %s'",
                              in(t.cell[0]), text));
     ck_assert_int_lt(dial(t.cell[0], &target, NETRIG_BLOCKED_MS), 0);
     ck_assert_uint_gt(dropped(A, "spoof"), 0);
     /* who has none gets none by taking one */
     other = six_of(t.address[PLAIN]);
     ip6_text(&other, text);
-    netrig_must(netrig_shell("%s sh -c 'ip addr add %s/128 dev eth0 nodad; ip -6 neigh add fe80::1 "
-                             "dev eth0 lladdr 02:77:68:72:72:79; ip -6 route add default via "
-                             "fe80::1 dev eth0'",
-                             in(t.cell[PLAIN]), text));
+    netrig_must(
+        netrig_shell("%s /bin/sh -c 'ip addr add %s/128 dev eth0 nodad; ip -6 neigh add fe80::1 "
+                     "dev eth0 lladdr 02:77:68:72:72:79; ip -6 route add default via "
+                     "fe80::1 dev eth0'",
+                     in(t.cell[PLAIN]), text));
     target = six_of(t.address[0]);
     ck_assert_int_lt(dial(t.cell[PLAIN], &target, NETRIG_BLOCKED_MS), 0);
     ck_assert_uint_gt(dropped(B, "spoof"), 0);
@@ -391,7 +392,7 @@ START_TEST(nothing_comes_by_another_way)
     netrig_must(netrig_shell(
         "ip addr add fd99::1/64 dev u0 nodad; ip link set u0 address 02:00:00:00:00:aa"));
     netrig_must(
-        netrig_shell("%s sh -c 'ip addr add %s/128 dev lo nodad; ip addr add fd99::2/64 dev "
+        netrig_shell("%s /bin/sh -c 'ip addr add %s/128 dev lo nodad; ip addr add fd99::2/64 dev "
                      "u0 nodad; ip neigh replace fd99::1 lladdr 02:00:00:00:00:aa dev u0;"
                      "ip -6 route add %s/128 via fd99::1 dev u0 src %s'",
                      in(t.node[B].ns), from, to, from));
