@@ -195,8 +195,8 @@ static const char *const table[] = {
  * one of IPv6 comes from nodes' first addresses, by whatever way IPv4 takes. */
 static const char *const overlay[] = {
     "add rule %T w_guard udp dport 4789 @th,96,24 %N ip saddr != @w_nodes %C{tunnel} drop",
-    "add rule %T w_guard meta nfproto ipv4 udp dport 4789 @th,96,24 %M @nh,96,32 != @w_gates"
-    " %C{tunnel} drop",
+    ("add rule %T w_guard meta nfproto ipv4 udp dport 4789 @th,96,24 %M @nh,96,32 != @w_gates"
+     " %C{tunnel} drop"),
     "add rule %T w_guard udp dport 4789 @th,96,24 { %N, %M } notrack",
     "add rule %T w_answer udp dport 4789 @th,96,24 { %N, %M } notrack",
 };
