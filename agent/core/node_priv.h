@@ -22,6 +22,7 @@ struct move_step {
     struct node *node;
     struct node_container *c;
     const struct node_event *event;
+    enum lifecycle_event cause; /* what the event means to it */
     struct node_actions *ret;
 };
 
