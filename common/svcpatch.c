@@ -180,8 +180,8 @@ struct svc_patch *svcpatch_make(const struct svcpatch_history *h, const struct s
     while (n_gone < h->n_gone && h->gone[h->n_gone - n_gone - 1].version > since) {
         n_gone++;
     }
-    static_assert(sizeof(struct svc_patch) % _Alignof(struct svc_endpoint) == 0, "");
-    static_assert(sizeof(struct svc_endpoint) % _Alignof(struct svc_key) == 0, "");
+    static_assert(sizeof(struct svc_patch) % _Alignof(struct svc_endpoint) == 0, "behind it");
+    static_assert(sizeof(struct svc_endpoint) % _Alignof(struct svc_key) == 0, "behind them");
     patch = xmalloc(sizeof(*patch) + n_set * sizeof(*set) + n_gone * sizeof(*gone));
     set = (struct svc_endpoint *)(patch + 1);
     gone = (struct svc_key *)(set + n_set);

@@ -52,25 +52,21 @@ int net_reserve(struct net *net, uint32_t *ret_address, struct err *e)
     return netlinks_reserve(net->links, net->rtnl, ret_address, e);
 }
 
-static int assert_between(struct net *net, struct err *e)
+/* By the ways of IPv4 as they are. */
+static int assert_ipv6(struct net *net, struct err *e)
 {
-    struct err why;
-    int rc = overlay_assert(net->overlay, net->rtnl, e);
     unsigned n;
     const struct net_way *ways = overlay_ways(net->overlay, &n);
-    int one = overlay6_assert(net->overlay6, net->rtnl, ways, n, &why);
 
-    return one < 0 && rc == 0 ? err_say(e, one, "%s", why.text) : rc;
+    return overlay6_assert(net->overlay6, net->rtnl, ways, n, e);
 }
 
 /* With the first container that has IPv6 the node gets it. */
 static int need_ipv6(struct net *net, struct err *e)
 {
-    unsigned n;
-    const struct net_way *ways = overlay_ways(net->overlay, &n);
     int rc = overlay6_need(net->overlay6, e);
 
-    return rc < 0 ? rc : overlay6_assert(net->overlay6, net->rtnl, ways, n, e);
+    return rc < 0 ? rc : assert_ipv6(net, e);
 }
 
 int net_attach(struct net *net, struct net_id id, int netns_fd, const struct net_link *link,
@@ -275,19 +271,17 @@ int net_routes(struct net *net, uint32_t underlay, const struct net_route *route
     rc = keep_nodes(net, routes, n, e);
     overlay_nodes(net->overlay, underlay, routes, n);
     if (rc < 0) {
-        (void)assert_between(net, NULL);
+        (void)netkeep_between(net->keep, NULL);
         return rc;
     }
-    return assert_between(net, e);
+    return netkeep_between(net->keep, e);
 }
 
 int net_encrypt(struct net *net, bool on, uint8_t ret_key[NET_KEY], struct err *e)
 {
     int rc = overlay_encrypt(net->overlay, net->rtnl, on, ret_key, e);
-    unsigned n;
-    const struct net_way *ways = overlay_ways(net->overlay, &n);
 
-    (void)overlay6_assert(net->overlay6, net->rtnl, ways, n, NULL); /* its MTU may be another */
+    (void)assert_ipv6(net, NULL); /* its MTU may be another */
     return rc;
 }
 

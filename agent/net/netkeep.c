@@ -60,7 +60,7 @@ static void tell_error(struct netkeep *k, const char *text)
     }
 }
 
-static int assert_between(struct netkeep *k, struct err *e)
+int netkeep_between(struct netkeep *k, struct err *e)
 {
     struct err why;
     int rc = overlay_assert(k->config.overlay, k->config.rtnl, e);
@@ -79,7 +79,7 @@ static void on_due(void *arg)
     struct err e = {0};
     unsigned restored;
     bool missing;
-    int rc = assert_between(k, &e);
+    int rc = netkeep_between(k, &e);
     int one = attached_assert(k->config.attached, k->config.rtnl, &restored, &missing,
                               rc == 0 ? &e : NULL);
 

@@ -23,6 +23,10 @@ struct netkeep_config {
 };
 int netkeep_create(const struct netkeep_config *config, struct netkeep **ret, struct err *e);
 
+/* Now what lies between hosts, IPv4 and IPv6, is asserted, not when something has changed. Tries
+ * all; the first error is returned. */
+int netkeep_between(struct netkeep *k, struct err *e);
+
 /* Whom to tell; NULL: nobody. Called from the loop. */
 void netkeep_on_lost(struct netkeep *k, attached_lost_cb lost, void *arg);
 

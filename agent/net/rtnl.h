@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/ip6.h"
 #include "common/err.h"
+#include "common/ip6.h"
 
 /* Marks the routes that are ours (RTA_PROTOCOL); which of us, says their metric. */
 #define RTNL_PROTOCOL 87

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "common/ip6.h"
 #include "agent/net/nlbatch.h"
+#include "common/ip6.h"
 
 static uint32_t number(const struct nlmsghdr *h, size_t header, uint16_t type)
 {

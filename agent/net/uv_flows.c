@@ -13,9 +13,9 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "common/ip6.h"
 #include "agent/net/nlbatch.h"
 #include "common/cleanup.h"
+#include "common/ip6.h"
 
 #define PIECES_MAX 16 /* about 32 KiB each, per turn of the loop */
 
