@@ -16,8 +16,8 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from cluster import (TOP, Cluster, Daemon, Failure, Leaks, Suite, build_images, cgroup_dirs, run,  # noqa: E402
-                     until)
+from cluster import (TOP, Cluster, Daemon, Failure, Leaks, Serving6, Suite, build_images, cgroup_dirs,  # noqa: E402
+                     inside, run, until)
 
 LONG = bool(os.environ.get("WHERRY_TEST_LONG"))
 KILLS = 200 if LONG else 30
@@ -59,6 +59,14 @@ services:
     image: shop/web:1
     entrypoint: ["/bin/sh", "-c", "/bin/busybox yes {line} | /bin/busybox head -c 11500000; exec sleep 1000"]
     stop_grace_period: 0s
+"""
+SIX = """
+name: six
+services:
+  peer:
+    image: shop/web:1
+    deploy: {mode: global}
+networks: {default: {enable_ipv6: true}}
 """
 # Five of these pass the size at which the agent's journal is written anew (1 MiB).
 BULKY = """
@@ -127,7 +135,7 @@ def listing(top, skip=()):
 def without_numbers(nft):
     """Classes get numbers anew from each agent: here each is called by its first container."""
     first = {}
-    for address, number in re.findall(r"(\d+\.\d+\.\d+\.\d+) : (0x[0-9a-f]{8})", nft):
+    for address, number in re.findall(r"(0x[0-9a-f]{7,8}) : (0x[0-9a-f]{8})", nft):  # addresses as bytes of a header
         first[number] = min(first.get(number, address), address)
     for number, address in first.items():
         nft = nft.replace(number, f"class-of-{address}")
@@ -418,6 +426,30 @@ def by_full_store(w, order):
     return 1
 
 
+def by_neighbours(c, name):
+    """Of two hosts one dies while its first container with IPv6 is attached: then they reach each other."""
+    order, host = Order(c, name), c.hosts["a"]
+    host.agent.stop()
+    host.agent.start(env=order.env)
+    c.apply(SIX)
+    until("the agent has died", lambda: not host.agent.running())
+    order.check()
+    assert host.agent.process.wait() == -signal.SIGKILL
+    host.agent.start()
+    until("the stack is well", lambda: well(c, "six"), timeout=40)
+    one, other = c.ps("six")
+    for p, q in ((one, other), (other, one)):
+        with Serving6(q, 6666):
+            got = inside(p, "connect", q["ipv6_address"], "6666", "5")
+            assert got["result"] == "ok" and got["from"] == p["ipv6_address"], got
+    c.wherry("rm", "six", "--wait")
+    assert host.agent.stop() == 0
+    left = host.exec("ip", "-o", "link").stdout + host.exec("ip", "-6", "route", "show", "table", "all").stdout
+    assert " wy" not in left and "proto 87" not in left and " fd" not in left, left
+    host.agent.start()
+    until("both are ready", lambda: c.ready() == 2)
+
+
 # The first prefix that fits.
 WAYS = (
     ("agent.image.", by_loading),
@@ -460,15 +492,16 @@ def at_random(w, daemon):
 
 
 def main():
-    wanted = sys.argv[2:]
+    wanted, all_names = sys.argv[2:], names()
+    neighbours = {name for name in all_names if "overlay6" in name}
     leaks = Leaks()
     suite = Suite()
     with tempfile.TemporaryDirectory(prefix="wherry-images-", dir="/var/tmp") as out:
         images = build_images(out, "web", "job")
         with Cluster(sys.argv[1], hosts=("a",), images=images) as c:
             w = Watch(c)
-            for name, where in sorted(names().items()):
-                if not wanted or name in wanted:
+            for name, where in sorted(all_names.items()):
+                if name not in neighbours and (not wanted or name in wanted):
                     suite.test(f"{name} ({where})", at_name, w, name)
             if not wanted or "random" in wanted:
                 suite.test("agent killed at random", at_random, w, c.hosts["a"].agent)
@@ -478,6 +511,11 @@ def main():
             c.remove_stacks()
             for d in (c.hosts["a"].agent, c.controller):
                 d.stop()
+        with Cluster(sys.argv[1], hosts=("a", "b"), images=images, segments={"b": 1}) as c:
+            for name in sorted(neighbours):
+                if not wanted or name in wanted:
+                    suite.test(f"{name} ({all_names[name]})", by_neighbours, c, name)
+            suite.leave(c)
     suite.test("nothing is left behind", leaks.check)
     return suite.end()
 

@@ -5,14 +5,13 @@
 All run, have addresses of their own, and are found by name and reached from another host; then all
 go, and nothing of them is left."""
 import collections
-import json
 import os
 import sys
 import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from cluster import HERE, Cluster, Leaks, Suite, build_images, run, until  # noqa: E402
+from cluster import Cluster, Leaks, Suite, build_images, inside, until  # noqa: E402
 
 MANY = 2000
 STACK = """
@@ -35,11 +34,6 @@ def running(c):
     return collections.Counter(p["service"] for p in c.ps("many") if p["state"] == "running" and p.get("address"))
 
 
-def inside(p, *argv):
-    out = run("nsenter", "-t", p["pid"], "-n", "--", "python3", os.path.join(HERE, "inside.py"), *argv, timeout=120)
-    return json.loads(out.stdout)
-
-
 def pss_kb(pid):
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
         return next(int(line.split()[1]) for line in f if line.startswith("Pss:"))
@@ -60,7 +54,7 @@ def reached(c):
     client = next(p for p in all_of_them if p["service"] == "client")
     places = {f"{p['address']}:9000" for p in all_of_them if p["service"] == "one"}
     assert len(places) == MANY, f"{len(places)} addresses for {MANY} containers"
-    got = inside(client, "many", "20", *sorted(places))
+    got = inside(client, "many", "20", *sorted(places), timeout=120)
     missed = {k: v for k, v in got.items() if v != "ok"}
     assert len(got) == MANY and not missed, dict(list(missed.items())[:5])
     for name in (f"{MANY}.one", "1.one"):

@@ -4,6 +4,7 @@
 
 Three hosts: a and b are neighbours on one link, c is behind a router. The tests build upon each
 other and run in this order."""
+import contextlib
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from cluster import HERE, Cluster, Failure, Leaks, Suite, build_images, http_get, read_text, run, until  # noqa: E402
+from cluster import HERE, Cluster, Failure, Leaks, Serving6, Suite, build_images, http_get, inside, read_text, run, until  # noqa: E402
 
 INSIDE = os.path.join(HERE, "inside.py")
 LONG = "--long" in sys.argv
@@ -107,11 +108,6 @@ def container(c, stack, service, node=None):
     if not found:
         raise Failure(f"{stack}/{service} runs nowhere on {node or 'any node'}")
     return found[0]
-
-
-def inside(p, *argv):
-    out = run("nsenter", "-t", p["pid"], "-n", "--", "python3", INSIDE, *argv, timeout=30)
-    return json.loads(out.stdout)
 
 
 def names_of(p, name, kind="A"):
@@ -247,19 +243,12 @@ def asked(c):
     until("its links are gone", lambda: " wi" not in c.hosts[fixed["node"]].exec("ip", "-o", "link").stdout, timeout=5)
 
 
-def serve6(p, port):
-    server = subprocess.Popen(["nsenter", "-t", str(p["pid"]), "-n", "--", "python3", INSIDE, "serve6", str(port)], stdout=subprocess.PIPE, text=True)
-    assert server.stdout.readline() == "listening\n"
-    return server
-
-
 def ipv6(c):
     """Where a network asks for it: names and connections across hosts, refused to other stacks; also after agents were killed."""
     for name in ("six", "seven"):
         c.apply(SIX.format(name=name), "--wait")
     peers = {node: container(c, "six", "peer", node) for node in c.hosts}
     stranger = container(c, "seven", "peer", "a")
-    servers = [serve6(p, 6666) for p in peers.values()]
     for node, p in peers.items():
         hosts = read_text(f"/proc/{p['pid']}/root/etc/hosts")
         assert p["ipv6_address"].startswith("fd") and f"{p['ipv6_address']}\t" in hosts, (p, hosts)
@@ -277,17 +266,15 @@ def ipv6(c):
                 assert inside(stranger, "connect", address, "6666", "0.3")["result"] == "timeout", address
         assert inside(peers["a"], "connect", "2001:db8::1", "80", "2")["result"] == "Network is unreachable"
         assert not names_of(container(c, "shop", "client", "a"), "web", "AAAA")
-    try:
+    with contextlib.ExitStack() as servers:
+        for p in peers.values():
+            servers.enter_context(Serving6(p, 6666))
         all_meet()
         for host in c.hosts.values():
             host.agent.kill()
             host.agent.start()
         until("agents are back", lambda: c.ready() == 3, timeout=20)
         all_meet()
-    finally:
-        for server in servers:
-            server.terminate()
-            server.wait()
     for name in ("six", "seven"):
         c.wherry("rm", name, "--wait")
 

@@ -151,11 +151,7 @@ def main():
             suite.test("ears_work", ears_work, c)
             for test in (from_containers, from_hosts, after_faults):
                 suite.test(test.__name__, test, c, has)
-            if suite.failed:
-                c.show_logs()
-            c.remove_stacks()
-            for host in c.hosts.values():
-                assert host.agent.stop() == 0
+            suite.leave(c)
     suite.test("nothing is left behind", leaks.check)
     return suite.end()
 

@@ -326,11 +326,7 @@ def main():
             for test in TESTS:
                 if not only or test.__name__ in only:
                     suite.test(test.__name__, test, w)
-            if suite.failed:
-                c.show_logs()
-            c.remove_stacks()
-            for host in c.hosts.values():
-                assert host.agent.stop() == 0
+            suite.leave(c)
     suite.test("nothing is left behind", leaks.check)
     return suite.end()
 

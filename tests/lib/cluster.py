@@ -372,6 +372,29 @@ def http_get(address, port, path="/", netns=None, timeout=3):
     return int(code or 0), body
 
 
+def inside(p, *argv, timeout=30):
+    """What tests/lib/inside.py says, run in the network namespace of a container of `ps`."""
+    out = run("nsenter", "-t", p["pid"], "-n", "--", "python3", os.path.join(HERE, "inside.py"), *argv, timeout=timeout)
+    return json.loads(out.stdout)
+
+
+class Serving6:
+    """with Serving6(container, port): connections over IPv6 are answered there."""
+
+    def __init__(self, p, port):
+        self.argv = ["nsenter", "-t", str(p["pid"]), "-n", "--", "python3", os.path.join(HERE, "inside.py"), "serve6", str(port)]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.argv, stdout=subprocess.PIPE, text=True)
+        if self.process.stdout.readline() != "listening\n":
+            raise Failure(f"{self.argv}: does not listen")
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+
+
 def build_images(out, *names, source=os.path.join(TOP, "deploy/examples/images")):
     names = names or ("web", "api", "store", "job")
     run(os.path.join(source, "build"), out, *names, timeout=120)
@@ -393,6 +416,14 @@ class Suite:
         except (Failure, AssertionError, KeyError, IndexError, OSError, subprocess.TimeoutExpired, ValueError) as e:
             self.failed.append(name)
             print(f"FAILED  {name} ({time.monotonic() - began:.1f} s): {type(e).__name__}: {e}", flush=True)
+
+    def leave(self, c):
+        """The end of a cluster: everything of it goes by itself, or this fails."""
+        if self.failed:
+            c.show_logs()
+        c.remove_stacks()
+        for host in c.hosts.values():
+            assert host.agent.stop() == 0
 
     def end(self):
         print(f"{'FAILED: ' + ', '.join(self.failed) if self.failed else 'all passed'} "
