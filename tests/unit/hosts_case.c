@@ -18,6 +18,7 @@
 #include "agent/net/netns.h"
 #include "agent/net/rtnl.h"
 #include "common/cleanup.h"
+#include "netrig.h"
 
 #define WAIT_MS  10000
 #define ATTEMPTS 3
@@ -139,28 +140,14 @@ unsigned hosts_case_nodes(enum hosts_case of, struct net_route ret[HOSTS])
 
 /* ---- traffic ---- */
 
-static struct sockaddr_in name_of(uint32_t address, uint16_t port)
-{
-    return (struct sockaddr_in){
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(address)};
-}
-
 int hosts_case_socket(int ns, int type)
 {
-    struct timeval tv = {.tv_sec = WAIT_MS / 1000};
-    int one = 1;
-    int fd = netns_socket(ns, AF_INET, type, 0, NULL);
-
-    ck_assert_int_ge(fd, 0);
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-    return fd;
+    return netrig_socket(ns, AF_INET, type, WAIT_MS);
 }
 
 int hosts_case_serve(int ns, int type, uint16_t port)
 {
-    struct sockaddr_in name = name_of(INADDR_ANY, port);
+    struct sockaddr_in name = netrig_name_of(INADDR_ANY, port);
     int fd = hosts_case_socket(ns, type);
 
     ck_assert_int_eq(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
@@ -172,7 +159,7 @@ int hosts_case_serve(int ns, int type, uint16_t port)
 
 uint32_t hosts_case_carry(int from, int to, uint32_t address, size_t bytes)
 {
-    struct sockaddr_in name = name_of(address, 80);
+    struct sockaddr_in name = netrig_name_of(address, 80);
     struct sockaddr_in who = {0};
     socklen_t len = sizeof(who);
     auto_close int server = hosts_case_serve(to, SOCK_STREAM, 80);

@@ -100,11 +100,11 @@ struct sockaddr_in netrig_name_of(uint32_t address, uint16_t port)
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(address)};
 }
 
-int netrig_make_socket(int ns, int type, unsigned timeout_ms)
+int netrig_socket(int ns, int family, int type, unsigned timeout_ms)
 {
     struct timeval tv = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
     int one = 1;
-    int fd = netns_socket(ns, AF_INET, type, 0, NULL);
+    int fd = netns_socket(ns, family, type, 0, NULL);
 
     ck_assert_int_ge(fd, 0);
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
@@ -116,7 +116,7 @@ int netrig_make_socket(int ns, int type, unsigned timeout_ms)
 int netrig_serve(int ns, int type, uint16_t port)
 {
     struct sockaddr_in name = netrig_name_of(INADDR_ANY, port);
-    int fd = netrig_make_socket(ns, type, NETRIG_WAIT_MS);
+    int fd = netrig_socket(ns, AF_INET, type, NETRIG_WAIT_MS);
 
     ck_assert_int_eq(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
     if (type == SOCK_STREAM) {
@@ -129,7 +129,7 @@ int netrig_serve(int ns, int type, uint16_t port)
 int netrig_dial(int ns, uint32_t address, uint16_t port, unsigned timeout_ms)
 {
     struct sockaddr_in name = netrig_name_of(address, port);
-    int fd = netrig_make_socket(ns, SOCK_STREAM, timeout_ms);
+    int fd = netrig_socket(ns, AF_INET, SOCK_STREAM, timeout_ms);
 
     if (connect(fd, (struct sockaddr *)&name, sizeof(name)) < 0) {
         (void)close(fd);
@@ -173,7 +173,7 @@ uint32_t netrig_ask(int ns, uint32_t address, uint16_t port, int server)
     struct sockaddr_in to = netrig_name_of(address, port);
     struct sockaddr_in from;
     socklen_t len = sizeof(from);
-    auto_close int client = netrig_make_socket(ns, SOCK_DGRAM, NETRIG_WAIT_MS);
+    auto_close int client = netrig_socket(ns, AF_INET, SOCK_DGRAM, NETRIG_WAIT_MS);
     char byte = 0;
 
     ck_assert_int_eq(connect(client, (struct sockaddr *)&to, sizeof(to)), 0);
@@ -185,4 +185,23 @@ uint32_t netrig_ask(int ns, uint32_t address, uint16_t port, int server)
     ck_assert_int_eq(recv(client, &byte, 1, 0), 1);
     ck_assert_int_eq(byte, '!');
     return ntohl(from.sin_addr.s_addr);
+}
+
+/* ---- the end of nodes ---- */
+
+static void on_net_closed(void *arg)
+{
+    --*(unsigned *)arg;
+}
+
+void netrig_close(uv_loop_t *loop, struct net *const *nets, unsigned n, bool remove)
+{
+    unsigned open = n;
+
+    for (unsigned i = 0; i < n; i++) {
+        net_close(nets[i], remove, on_net_closed, &open);
+    }
+    while (open > 0) {
+        (void)uv_run(loop, UV_RUN_ONCE);
+    }
 }

@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <uv.h>
 
+#include "agent/net/net.h"
+
 #define NETRIG_WAIT_MS    20000 /* a machine that is busy with other tests may need it */
 #define NETRIG_BLOCKED_MS 300   /* how long a connection is tried that must not succeed */
 
@@ -29,7 +31,7 @@ bool netrig_run_until(uv_loop_t *loop, bool (*word)(void), unsigned ms);
 bool netrig_never(void);
 
 struct sockaddr_in netrig_name_of(uint32_t address, uint16_t port);
-int netrig_make_socket(int ns, int type, unsigned timeout_ms);
+int netrig_socket(int ns, int family, int type, unsigned timeout_ms);
 int netrig_serve(int ns, int type, uint16_t port);
 
 /* Gives a connected socket, or -1. */
@@ -41,5 +43,8 @@ void netrig_refuse(int ns, uint32_t address, uint16_t port);
 
 /* Asks by a datagram and returns who the server saw; 0: no answer. */
 uint32_t netrig_ask(int ns, uint32_t address, uint16_t port, int server);
+
+/* Closes them, with what they made or without, and returns when they are gone. */
+void netrig_close(uv_loop_t *loop, struct net *const *nets, unsigned n, bool remove);
 
 #endif

@@ -98,69 +98,69 @@ START_TEST(defaults)
 }
 END_TEST
 
+static const struct {
+    bool run;
+    const char *line;
+    const char *text;
+} wrong[] = {
+    {false, "--nonsense", "unknown option '--nonsense'"},
+    {false, "--name", "option '--name' needs a value"},
+    {false, "--name UPPER", "--name: 'UPPER': allowed is [a-z0-9]"},
+    {false, "--state relative", "--state: 'relative' is no absolute path"},
+    {false, "--ids 5", "--ids: '5' is not BASE:COUNT"},
+    {false, "--ids 524288:99999999999", "--ids: '524288:99999999999': ids end at 1879048192"},
+    {false, "--controller host", "is not ADDR:PORT"},
+    {false, "--controller host:0", "is not ADDR:PORT"},
+    {false, "--controller host:65536", "is not ADDR:PORT"},
+    {false, "--address 0.0.0.0", "no IPv4 address"},
+    {false, "--address example.org", "no IPv4 address"},
+    {false, "--label key", "is not KEY=VALUE"},
+    {false, "--bandwidth fast", "--bandwidth: \"fast\" is no rate"},
+    {false, "--bandwidth 0", "more than nothing"},
+    {false, "--label k!=v", "is not KEY=VALUE"},
+    {false, "--log-level loud", "allowed are error, warn, info, debug"},
+    {false, "--cgroup a/../b", "--cgroup: 'a/../b': allowed is"},
+    {false, "--cgroup a/", "--cgroup: 'a/': allowed is"},
+    {false, "--cgroup /a", "--cgroup: '/a': allowed is"},
+    {true, "--memory 64q", "--memory: '64q' is no size"},
+    {true, "--memory 1k", "'1k' is less than 512k"},
+    {true, "--memory -1m", "is no size"},
+    {true, "--cpus 0", "not a number of cores"},
+    {true, "--cpus 1x", "not a number of cores"},
+    {true, "--pids 0", "not a number from 1"},
+    {true, "--env KEY", "is not KEY=VALUE"},
+    {true, "--env =v", "is not KEY=VALUE"},
+    {true, "--volume data", "is not SOURCE:TARGET"},
+    {true, "--volume data:/x:rx", "is not SOURCE:TARGET"},
+    {true, "--volume data:x", "no absolute path inside"},
+    {true, "--volume data:/", "no absolute path inside"},
+    {true, "--volume /does/not/exist:/x", "No such file"},
+    {true, "--volume BAD:/x", "neither a path nor the name of a volume"},
+    {true, "--publish 80", "is not HOST:CONTAINER"},
+    {true, "--publish 80:0", "is not HOST:CONTAINER"},
+    {true, "--publish 80:80/sctp", "is not HOST:CONTAINER"},
+    {true, "--health tcp:0", "is not tcp:PORT"},
+    {true, "--health tcp:80/x", "is not tcp:PORT"},
+    {true, "--health http:80x", "is not tcp:PORT"},
+    {true, "--network mesh", "allowed are bridge, host, none"},
+    {true, "--restart sometimes", "allowed are no, always, on-failure"},
+    {true, "--restart on-failure:x", "not a number from 1"},
+    {true, "--stop-signal NOPE", "is no signal"},
+    {true, "--tail some", "neither a number of lines nor 'all'"},
+};
+
 START_TEST(refused)
 {
-    static const struct {
-        bool run;
-        const char *line;
-        const char *text;
-    } rows[] = {
-        {false, "--nonsense", "unknown option '--nonsense'"},
-        {false, "--name", "option '--name' needs a value"},
-        {false, "--name UPPER", "--name: 'UPPER': allowed is [a-z0-9]"},
-        {false, "--state relative", "--state: 'relative' is no absolute path"},
-        {false, "--ids 5", "--ids: '5' is not BASE:COUNT"},
-        {false, "--ids 524288:99999999999", "--ids: '524288:99999999999': ids end at 1879048192"},
-        {false, "--controller host", "is not ADDR:PORT"},
-        {false, "--controller host:0", "is not ADDR:PORT"},
-        {false, "--controller host:65536", "is not ADDR:PORT"},
-        {false, "--address 0.0.0.0", "no IPv4 address"},
-        {false, "--address example.org", "no IPv4 address"},
-        {false, "--label key", "is not KEY=VALUE"},
-        {false, "--bandwidth fast", "--bandwidth: \"fast\" is no rate"},
-        {false, "--bandwidth 0", "more than nothing"},
-        {false, "--label k!=v", "is not KEY=VALUE"},
-        {false, "--log-level loud", "allowed are error, warn, info, debug"},
-        {false, "--cgroup a/../b", "--cgroup: 'a/../b': allowed is"},
-        {false, "--cgroup a/", "--cgroup: 'a/': allowed is"},
-        {false, "--cgroup /a", "--cgroup: '/a': allowed is"},
-        {true, "--memory 64q", "--memory: '64q' is no size"},
-        {true, "--memory 1k", "'1k' is less than 512k"},
-        {true, "--memory -1m", "is no size"},
-        {true, "--cpus 0", "not a number of cores"},
-        {true, "--cpus 1x", "not a number of cores"},
-        {true, "--pids 0", "not a number from 1"},
-        {true, "--env KEY", "is not KEY=VALUE"},
-        {true, "--env =v", "is not KEY=VALUE"},
-        {true, "--volume data", "is not SOURCE:TARGET"},
-        {true, "--volume data:/x:rx", "is not SOURCE:TARGET"},
-        {true, "--volume data:x", "no absolute path inside"},
-        {true, "--volume data:/", "no absolute path inside"},
-        {true, "--volume /does/not/exist:/x", "No such file"},
-        {true, "--volume BAD:/x", "neither a path nor the name of a volume"},
-        {true, "--publish 80", "is not HOST:CONTAINER"},
-        {true, "--publish 80:0", "is not HOST:CONTAINER"},
-        {true, "--publish 80:80/sctp", "is not HOST:CONTAINER"},
-        {true, "--health tcp:0", "is not tcp:PORT"},
-        {true, "--health tcp:80/x", "is not tcp:PORT"},
-        {true, "--health http:80x", "is not tcp:PORT"},
-        {true, "--network mesh", "allowed are bridge, host, none"},
-        {true, "--restart sometimes", "allowed are no, always, on-failure"},
-        {true, "--restart on-failure:x", "not a number from 1"},
-        {true, "--stop-signal NOPE", "is no signal"},
-        {true, "--tail some", "neither a number of lines nor 'all'"},
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
         struct options o;
         struct runspec s;
         struct err e;
         int first = 0;
-        int rc = parse(rows[i].line, &o, rows[i].run ? &s : NULL, &first, &e);
+        int rc = parse(wrong[i].line, &o, wrong[i].run ? &s : NULL, &first, &e);
 
-        ck_assert_msg(rc == -EINVAL, "%s: taken", rows[i].line);
-        ck_assert_msg(strstr(e.text, rows[i].text) != NULL, "%s: %s", rows[i].line, e.text);
-        if (rows[i].run) {
+        ck_assert_msg(rc == -EINVAL, "%s: taken", wrong[i].line);
+        ck_assert_msg(strstr(e.text, wrong[i].text) != NULL, "%s: %s", wrong[i].line, e.text);
+        if (wrong[i].run) {
             runspec_finish(&s);
         }
         options_finish(&o);
@@ -207,33 +207,8 @@ static struct order *encode(struct runspec *s)
     return order;
 }
 
-START_TEST(run_document)
+static void expect_container(const Wherry__Spec__Container *c)
 {
-    struct options o;
-    struct runspec s;
-    struct err e;
-    int first = 0;
-    static char *command[] = {(char *)"sh", (char *)"-c", (char *)"true", NULL};
-    struct order *order;
-    const Wherry__Spec__Container *c;
-    struct order_port port;
-    struct order_mount m;
-    struct order_probe probe;
-    struct node_want want;
-
-    ck_assert_int_eq(
-        parse("--image box:1 -m 64m --cpus 0.5 --pids 20 -e B=2 -e A=1 -e B=3 -v data:/d "
-              "-v /tmp:/t:ro --tmpfs /scratch -p 8080:80 -p 53:53/udp --cap-add cap_net_raw "
-              "--cap-add chown --cap-drop all -u 7:8 --read-only --network bridge "
-              "--restart on-failure:3 --health http:80/up --stop-signal SIGINT --stop-timeout 2 "
-              "--init",
-              &o, &s, &first, &e),
-        0);
-    s.argv = command;
-    s.argc = 3;
-    ck_assert_int_eq(runspec_check(&s, &e), 0);
-    order = encode(&s);
-    c = order_spec(order);
     ck_assert_str_eq(c->image, "box:1");
     ck_assert_ptr_null(c->entrypoint);
     ck_assert_uint_eq(c->command->n_arg, 3);
@@ -250,11 +225,20 @@ START_TEST(run_document)
     ck_assert_str_eq(c->cap_drop[0], "ALL");
     ck_assert_str_eq(c->user, "7:8");
     ck_assert(c->read_only && c->init);
+    ck_assert_uint_eq(c->stop_signal, SIGINT);
+}
+
+static void expect_run(const struct order *order)
+{
+    struct order_port port;
+    struct order_mount m;
+    struct order_probe probe;
+    struct node_want want;
+
     order_probe(order, NULL, &probe);
     ck_assert_int_eq((int)probe.kind, ORDER_PROBE_HTTP);
     ck_assert_uint_eq(probe.port, 80);
     ck_assert_str_eq(probe.path, "/up");
-    ck_assert_uint_eq(c->stop_signal, SIGINT);
     order_want(order, 1, false, &want);
     ck_assert_int_eq((int)want.restart.condition, RESTART_ON_FAILURE);
     ck_assert_uint_eq(want.restart.max_attempts, 3);
@@ -265,6 +249,31 @@ START_TEST(run_document)
     ck_assert(order_mount(order, 1, &m) && m.kind == ORDER_MOUNT_BIND && m.read_only);
     ck_assert_str_eq(m.source, "/tmp");
     ck_assert(order_mount(order, 2, &m) && m.kind == ORDER_MOUNT_TMPFS);
+}
+
+START_TEST(run_document)
+{
+    struct options o;
+    struct runspec s;
+    struct err e;
+    int first = 0;
+    static char *command[] = {(char *)"sh", (char *)"-c", (char *)"true", NULL};
+    struct order *order;
+
+    ck_assert_int_eq(
+        parse("--image box:1 -m 64m --cpus 0.5 --pids 20 -e B=2 -e A=1 -e B=3 -v data:/d "
+              "-v /tmp:/t:ro --tmpfs /scratch -p 8080:80 -p 53:53/udp --cap-add cap_net_raw "
+              "--cap-add chown --cap-drop all -u 7:8 --read-only --network bridge "
+              "--restart on-failure:3 --health http:80/up --stop-signal SIGINT --stop-timeout 2 "
+              "--init",
+              &o, &s, &first, &e),
+        0);
+    s.argv = command;
+    s.argc = 3;
+    ck_assert_int_eq(runspec_check(&s, &e), 0);
+    order = encode(&s);
+    expect_container(order_spec(order));
+    expect_run(order);
     order_unref(order);
     runspec_finish(&s);
     options_finish(&o);

@@ -27,6 +27,7 @@
 #include "common/cleanup.h"
 #include "netrig.h"
 #include "portrig.h"
+#include "tests/lib/skip.h"
 
 #define HOST_ADDRESS 0xc6336401u /* 198.51.100.1 */
 #define FAR_ADDRESS  0xc6336402u
@@ -543,7 +544,7 @@ START_TEST(a_client_that_keeps_sending_follows_its_port)
 {
     auto_close int first = netrig_serve(t.cell[0], SOCK_DGRAM, 80);
     auto_close int second = netrig_serve(t.cell[1], SOCK_DGRAM, 80);
-    auto_close int client = netrig_make_socket(t.far, SOCK_DGRAM, NETRIG_WAIT_MS);
+    auto_close int client = netrig_socket(t.far, AF_INET, SOCK_DGRAM, NETRIG_WAIT_MS);
     struct sockaddr_in to = netrig_name_of(HOST_ADDRESS, 8053);
     struct portrig_backend a = {.address = t.address[0], .port = 80};
     struct portrig_backend b = {.address = t.address[1], .port = 80};
@@ -756,7 +757,7 @@ static ssize_t send_from(unsigned cell, uint32_t source, uint32_t to, uint16_t p
 {
     struct sockaddr_in from = netrig_name_of(source, 0);
     struct sockaddr_in name = netrig_name_of(to, port);
-    auto_close int fd = netrig_make_socket(t.cell[cell], SOCK_DGRAM, NETRIG_BLOCKED_MS);
+    auto_close int fd = netrig_socket(t.cell[cell], AF_INET, SOCK_DGRAM, NETRIG_BLOCKED_MS);
 
     ck_assert_int_eq(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
     return sendto(fd, "!", 1, 0, (struct sockaddr *)&name, sizeof(name));
@@ -963,9 +964,8 @@ int main(void)
     SRunner *r = srunner_create(s);
     int failed;
 
-    if (geteuid() != 0) {
-        (void)fprintf(stderr, "needs root: network namespaces\n");
-        return 77;
+    if (skip_unless_root("network namespaces")) {
+        return SKIP;
     }
     tcase_add_checked_fixture(bare, setup, teardown);
     tcase_set_timeout(bare, 30);

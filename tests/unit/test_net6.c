@@ -16,6 +16,7 @@
 #include "agent/net/netns.h"
 #include "common/cleanup.h"
 #include "netrig.h"
+#include "tests/lib/skip.h"
 
 #define CLUSTER "0123456789abcdef0123456789abcdef"
 #define A_BLOCK 0x0a800400u /* 10.128.4.0 */
@@ -40,7 +41,6 @@ static struct {
     int cell[CELLS];
     uint32_t address[CELLS];
     int server[CELLS];
-    unsigned open;
 } t;
 
 static const char *in(int ns)
@@ -86,7 +86,6 @@ static void open_node(enum node_name name)
     netrig_must(setns(t.node[A].ns, CLONE_NEWNET));
     ck_assert_msg(net_routes(t.node[name].net, t.node[name].underlay, &other, 1, &e) == 0, "%s",
                   e.text);
-    t.open++;
 }
 
 /* ---- traffic ---- */
@@ -106,24 +105,11 @@ static struct ip6 six_of(uint32_t address)
     return ip6_of(&cluster, address);
 }
 
-static int make_socket(int ns, unsigned timeout_ms)
-{
-    struct timeval tv = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
-    int one = 1;
-    int fd = netns_socket(ns, AF_INET6, SOCK_STREAM, 0, NULL);
-
-    ck_assert_int_ge(fd, 0);
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    return fd;
-}
-
 static int serve(int ns)
 {
     static const struct ip6 any;
     struct sockaddr_in6 name = name_of(&any, 80);
-    int fd = make_socket(ns, NETRIG_WAIT_MS);
+    int fd = netrig_socket(ns, AF_INET6, SOCK_STREAM, NETRIG_WAIT_MS);
 
     ck_assert_int_eq(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
     ck_assert_int_eq(listen(fd, 64), 0);
@@ -134,7 +120,7 @@ static int serve(int ns)
 static int dial(int ns, const struct ip6 *to, unsigned timeout_ms)
 {
     struct sockaddr_in6 name = name_of(to, 80);
-    auto_close int fd = make_socket(ns, timeout_ms);
+    auto_close int fd = netrig_socket(ns, AF_INET6, SOCK_STREAM, timeout_ms);
 
     return connect(fd, (struct sockaddr *)&name, sizeof(name)) < 0 ? -errno : take_fd(&fd);
 }
@@ -281,20 +267,14 @@ static void setup_link(void)
     make_world(make_link);
 }
 
-static void on_closed(void *arg)
-{
-    (void)arg;
-    t.open--;
-}
-
 static void close_nodes(bool remove)
 {
+    struct net *nets[NODES];
+
     for (unsigned i = 0; i < NODES; i++) {
-        net_close(t.node[i].net, remove, on_closed, NULL);
+        nets[i] = t.node[i].net;
     }
-    while (t.open > 0) {
-        (void)uv_run(&t.loop, UV_RUN_ONCE);
-    }
+    netrig_close(&t.loop, nets, NODES, remove);
 }
 
 static void teardown(void)
@@ -494,6 +474,32 @@ START_TEST(a_new_agent_takes_what_is_there)
 }
 END_TEST
 
+/* Refused with the reason, and nothing of it is left: without IPv6 the same container is attached.
+ */
+START_TEST(without_ipv6_it_is_refused)
+{
+    struct net *net = t.node[A].net;
+    struct net_id id = {.incarnation = 99, .run = 1};
+    struct net_link link = {.ipv6 = true};
+    int ns = netrig_new_netns();
+    struct err e = {0};
+    int links;
+
+    netrig_must(netrig_shell("%s /bin/sh -c 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6;"
+                             "echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6'",
+                             in(ns)));
+    links = netrig_shell("exit $(ip -o link | grep -c ' wh')");
+    ck_assert_int_eq(net_reserve(net, &link.address, &e), 0);
+    ck_assert_int_lt(net_attach(net, id, ns, &link, &e), 0);
+    ck_assert_msg(strstr(e.text, "IPv6") != NULL, "%s", e.text);
+    ck_assert_int_eq(netrig_shell("exit $(ip -o link | grep -c ' wh')"), links);
+    ck_assert_int_eq(netrig_shell("%s ip -o link show eth0 2>/dev/null", in(ns)), 1);
+    link.ipv6 = false;
+    ck_assert_msg(net_attach(net, id, ns, &link, &e) == 0, "%s", e.text);
+    (void)close(ns);
+}
+END_TEST
+
 START_TEST(the_host_goes_on_hearing_routers)
 {
     netrig_must(netrig_shell("test $(cat /proc/sys/net/ipv6/conf/all/forwarding) = 1 && "
@@ -515,6 +521,7 @@ static void add_tests(Suite *s, const char *name, void (*setup)(void))
     tcase_add_test(tc, a_new_agent_takes_what_is_there);
     if (setup == setup_link) {
         tcase_add_test(tc, nothing_comes_by_another_way);
+        tcase_add_test(tc, without_ipv6_it_is_refused);
         tcase_add_test(tc, the_host_goes_on_hearing_routers);
     }
     suite_add_tcase(s, tc);
@@ -526,9 +533,8 @@ int main(void)
     SRunner *r = srunner_create(s);
     int failed;
 
-    if (geteuid() != 0) {
-        (void)fprintf(stderr, "needs root: network namespaces\n");
-        return 77;
+    if (skip_unless_root("network namespaces")) {
+        return SKIP;
     }
     add_tests(s, "by a link", setup_link);
     add_tests(s, "by a router", setup_router);

@@ -20,6 +20,7 @@
 #include "agent/net/rtnlmsg.h"
 #include "common/cleanup.h"
 #include "hosts_case.h"
+#include "tests/lib/skip.h"
 
 #define RESTORED_MS 1000
 
@@ -350,9 +351,8 @@ int main(void)
     SRunner *r = srunner_create(s);
     int failed;
 
-    if (geteuid() != 0) {
-        (void)fprintf(stderr, "needs root: network namespaces\n");
-        return 77;
+    if (skip_unless_root("network namespaces")) {
+        return SKIP;
     }
     tcase_add_test(pure, messages_that_are_cut_off_are_no_events);
     suite_add_tcase(s, pure);

@@ -12,6 +12,7 @@
 
 #include "agent/net/rtnl.h"
 #include "netrig.h"
+#include "tests/lib/skip.h"
 
 #define BLOCK 0x0a800400u /* 10.128.4.0 */
 #define EXTRA 0x0a050009u /* 10.5.0.9 */
@@ -182,9 +183,8 @@ int main(void)
     SRunner *r = srunner_create(s);
     int failed;
 
-    if (geteuid() != 0) {
-        (void)fprintf(stderr, "needs root: network namespaces\n");
-        return 77;
+    if (skip_unless_root("network namespaces")) {
+        return SKIP;
     }
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);

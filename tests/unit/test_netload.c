@@ -22,6 +22,7 @@
 #include "agent/net/rtnlmsg.h"
 #include "common/cleanup.h"
 #include "netrig.h"
+#include "tests/lib/skip.h"
 
 #define BLOCK  0x0a800800u /* 10.128.8.0/21 */
 #define PREFIX 21
@@ -301,9 +302,8 @@ int main(void)
     SRunner *r = srunner_create(s);
     int failed;
 
-    if (geteuid() != 0) {
-        (void)fprintf(stderr, "needs root: network namespaces\n");
-        return 77;
+    if (skip_unless_root("network namespaces")) {
+        return SKIP;
     }
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 100);

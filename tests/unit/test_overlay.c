@@ -15,6 +15,7 @@
 #include "agent/net/rtnl.h"
 #include "common/cleanup.h"
 #include "hosts_case.h"
+#include "tests/lib/skip.h"
 
 static struct overlay *overlays[HOSTS];
 
@@ -381,9 +382,8 @@ int main(void)
     tcase_add_test(pure, the_way_decides);
     tcase_add_test(pure, a_cluster_has_its_number);
     suite_add_tcase(s, pure);
-    if (geteuid() != 0) {
-        (void)fprintf(stderr, "needs root: network namespaces\n");
-        return 77;
+    if (skip_unless_root("network namespaces")) {
+        return SKIP;
     }
     tcase_add_checked_fixture(between, setup, teardown);
     tcase_set_timeout(between, 60);

@@ -13,6 +13,7 @@
 
 #include "common/cleanup.h"
 #include "tests/lib/shimrig.h"
+#include "tests/lib/skip.h"
 
 static struct shimrig rig;
 
@@ -557,7 +558,7 @@ int main(void)
 
     if (!shimrig_can(&why)) {
         printf("skipped: %s\n", why);
-        return 77;
+        return SKIP;
     }
     r = srunner_create(suite());
     srunner_run_all(r, CK_NORMAL);

@@ -50,81 +50,40 @@ static void make(struct made *m, const char *service, uint32_t number)
 /* ---- entries ---- */
 
 /* Each changes one thing. */
-static void change(struct made *m, unsigned what)
-{
-    switch (what) {
-    case 0:
-        m->entry.service[0]++;
-        break;
-    case 1:
-        m->entry.stack[0]++;
-        break;
-    case 2:
-        m->entry.balance = SVC_BALANCE_CLIENT;
-        break;
-    case 3:
-        m->entry.n_networks--;
-        break;
-    case 4:
-        m->networks[0].vip++;
-        break;
-    case 5:
-        m->networks[0].internal = true;
-        break;
-    case 6:
-        m->networks[0].ipv6 = true;
-        break;
-    case 7:
-        m->networks[0].n_aliases--;
-        break;
-    case 8:
-        m->networks[0].name[0]++;
-        break;
-    case 9:
-        m->entry.n_endpoints--;
-        break;
-    case 10:
-        m->endpoints[0].incarnation++;
-        break;
-    case 11:
-        m->endpoints[0].slot++;
-        break;
-    case 12:
-        m->endpoints[0].address++;
-        break;
-    case 13:
-        m->endpoints[0].extra++;
-        break;
-    case 14:
-        m->endpoints[0].networks = 3;
-        break;
-    case 15:
-        m->endpoints[0].ready = !m->endpoints[0].ready;
-        break;
-    case 16:
-        m->endpoints[0].draining = true;
-        break;
-    case 17:
-        m->entry.n_ports--;
-        break;
-    case 18:
-        m->ports[0].udp = true;
-        break;
-    case 19:
-        m->ports[0].published++;
-        break;
-    case 20:
-        m->ports[0].target++;
-        break;
-    case 21:
-        m->ports[0].host_ip++;
-        break;
-    default:
-        ck_abort();
-    }
-}
+/* clang-format off */
+static void new_service(struct made *m) { m->entry.service[0]++; }
+static void new_stack(struct made *m) { m->entry.stack[0]++; }
+static void new_balance(struct made *m) { m->entry.balance = SVC_BALANCE_CLIENT; }
+static void new_n_networks(struct made *m) { m->entry.n_networks--; }
+static void new_vip(struct made *m) { m->networks[0].vip++; }
+static void new_internal(struct made *m) { m->networks[0].internal = true; }
+static void new_ipv6(struct made *m) { m->networks[0].ipv6 = true; }
+static void new_n_aliases(struct made *m) { m->networks[0].n_aliases--; }
+static void new_network_name(struct made *m) { m->networks[0].name[0]++; }
+static void new_n_endpoints(struct made *m) { m->entry.n_endpoints--; }
+static void new_incarnation(struct made *m) { m->endpoints[0].incarnation++; }
+static void new_slot(struct made *m) { m->endpoints[0].slot++; }
+static void new_address(struct made *m) { m->endpoints[0].address++; }
+static void new_extra(struct made *m) { m->endpoints[0].extra++; }
+static void new_endpoint_networks(struct made *m) { m->endpoints[0].networks = 3; }
+static void new_ready(struct made *m) { m->endpoints[0].ready = !m->endpoints[0].ready; }
+static void new_draining(struct made *m) { m->endpoints[0].draining = true; }
+static void new_n_ports(struct made *m) { m->entry.n_ports--; }
+static void new_udp(struct made *m) { m->ports[0].udp = true; }
+static void new_published(struct made *m) { m->ports[0].published++; }
+static void new_target(struct made *m) { m->ports[0].target++; }
+static void new_host_ip(struct made *m) { m->ports[0].host_ip++; }
+/* clang-format on */
 
-#define CHANGES 22
+static void (*const changes[])(struct made *m) = {
+    new_service,     new_stack,    new_balance,   new_n_networks,   new_vip,
+    new_internal,    new_ipv6,     new_n_aliases, new_network_name, new_n_endpoints,
+    new_incarnation, new_slot,     new_address,   new_extra,        new_endpoint_networks,
+    new_ready,       new_draining, new_n_ports,   new_udp,          new_published,
+    new_target,      new_host_ip,
+};
+
+#define CHANGES ARRAY_LEN(changes)
 #define FULL    29 /* both networks, two aliases, four endpoints, a port */
 
 START_TEST(hash_is_of_everything)
@@ -139,7 +98,7 @@ START_TEST(hash_is_of_everything)
     seen[CHANGES] = svc_hash(&m.entry);
     for (unsigned i = 0; i < CHANGES; i++) {
         make(&m, "web", FULL);
-        change(&m, i);
+        changes[i](&m);
         seen[i] = svc_hash(&m.entry);
         for (unsigned k = 0; k <= CHANGES; k++) {
             ck_assert_msg((k < i || k == CHANGES) ? !id128_equal(seen[i], seen[k]) : true,

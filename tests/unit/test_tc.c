@@ -24,6 +24,7 @@
 #include "agent/net/rtnl.h"
 #include "common/cleanup.h"
 #include "netrig.h"
+#include "tests/lib/skip.h"
 
 #define BLOCK     0x0a800400u /* 10.128.4.0 */
 #define MBIT      1000000ull
@@ -172,8 +173,8 @@ static double receive(int fd)
 static double transfer(int from, int to, uint32_t address)
 {
     struct sockaddr_in name = netrig_name_of(address, PORT);
-    auto_close int server = netrig_make_socket(to, SOCK_STREAM, NETRIG_WAIT_MS);
-    auto_close int client = netrig_make_socket(from, SOCK_STREAM, NETRIG_WAIT_MS);
+    auto_close int server = netrig_socket(to, AF_INET, SOCK_STREAM, NETRIG_WAIT_MS);
+    auto_close int client = netrig_socket(from, AF_INET, SOCK_STREAM, NETRIG_WAIT_MS);
     auto_close int accepted = -1;
     double rate;
     pid_t pid;
@@ -337,9 +338,8 @@ int main(void)
     SRunner *r = srunner_create(s);
     int failed;
 
-    if (geteuid() != 0) {
-        (void)fprintf(stderr, "needs root: network namespaces\n");
-        return 77;
+    if (skip_unless_root("network namespaces")) {
+        return SKIP;
     }
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);

@@ -15,6 +15,7 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 #include "dnsrig.h"
+#include "tests/lib/skip.h"
 
 #define GOOD    0x08080808u
 #define GOOD_IS "NOERROR [A 8.8.8.8] [] []"
@@ -468,9 +469,8 @@ int main(void)
     SRunner *r;
     int failed;
 
-    if (geteuid() != 0) {
-        fprintf(stderr, "skipped: port 53 needs root\n");
-        return 77;
+    if (skip_unless_root("port 53")) {
+        return SKIP;
     }
     tcase_add_unchecked_fixture(c, dnsrig_namespace, NULL);
     tcase_add_checked_fixture(c, set_up, tear_down);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "agent/net/netns.h"
+#include "tests/lib/skip.h"
 
 #define ADDRESS 0x0a7f0102u /* 10.127.1.2 */
 
@@ -220,9 +221,8 @@ int main(void)
     SRunner *runner;
     int failed;
 
-    if (geteuid() != 0) {
-        (void)puts("SKIP: must be root");
-        return 77;
+    if (skip_unless_root("network namespaces")) {
+        return SKIP;
     }
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, own_address);

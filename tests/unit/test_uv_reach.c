@@ -16,6 +16,7 @@
 #include "common/buf.h"
 #include "common/cleanup.h"
 #include "hosts_case.h"
+#include "tests/lib/skip.h"
 
 static struct buf heard;
 
@@ -285,9 +286,8 @@ int main(void)
     tcase_add_test(pure, nodes_that_change_keep_what_is_known_of_the_others);
     tcase_add_test(pure, questions_are_spread_and_limited);
     suite_add_tcase(s, pure);
-    if (geteuid() != 0) {
-        (void)fprintf(stderr, "needs root: network namespaces\n");
-        return 77;
+    if (skip_unless_root("network namespaces")) {
+        return SKIP;
     }
     tcase_add_checked_fixture(links, setup, teardown);
     tcase_set_timeout(links, 60);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "tests/lib/skip.h"
 
 #define CLIENTS_MAX 1024
 #define MANY        300
@@ -315,9 +316,8 @@ int main(void)
     SRunner *runner;
     int failed;
 
-    if (getuid() != 0) {
-        printf("SKIP: the worker's jail is entered as root\n");
-        return 77;
+    if (skip_unless_root("the worker's jail")) {
+        return SKIP;
     }
     tcase_set_timeout(good, 30);
     tcase_add_checked_fixture(good, setup, teardown);

@@ -19,6 +19,7 @@
 #include "agent/net/overlayplan.h"
 #include "common/cleanup.h"
 #include "hosts_case.h"
+#include "tests/lib/skip.h"
 
 #define SAID 2000 /* bytes, whose packets all have some of the text */
 
@@ -274,9 +275,8 @@ int main(void)
     SRunner *r = srunner_create(s);
     int failed;
 
-    if (geteuid() != 0) {
-        (void)fprintf(stderr, "needs root: network namespaces\n");
-        return 77;
+    if (skip_unless_root("network namespaces")) {
+        return SKIP;
     }
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_set_timeout(c, 120);
