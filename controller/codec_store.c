@@ -317,10 +317,23 @@ int codec_store_read_vips(const void *bytes, size_t len,
         return rc;
     }
     m = (const Wherry__Store__VirtualAddresses *)doc.message;
+    if (m->n_list > SVC_NETWORKS_MAX) {
+        return err_say(e, EBADMSG, "holds %zu virtual addresses (allowed: at most %u)", m->n_list,
+                       SVC_NETWORKS_MAX);
+    }
     for (size_t i = 0; i < m->n_list; i++) {
-        if (!svc_network_is_valid(m->list[i]->network) || m->list[i]->address == 0) {
-            return err_say(e, EBADMSG, "holds a virtual address that is none: '%.64s'",
-                           m->list[i]->network);
+        if (!svc_network_is_valid(m->list[i]->network)) {
+            return err_say(
+                e, EBADMSG,
+                "virtual address %zu is on '%.64s', which is no network's name (allowed: "
+                "[a-zA-Z0-9][a-zA-Z0-9_.-]{0,126})",
+                i + 1, m->list[i]->network);
+        }
+        if (m->list[i]->address == 0) {
+            return err_say(e, EBADMSG,
+                           "virtual address %zu, on '%.64s', is 0.0.0.0 (allowed: one of the "
+                           "cluster's range)",
+                           i + 1, m->list[i]->network);
         }
     }
     for (size_t i = 0; i < m->n_list; i++) {

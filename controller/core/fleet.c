@@ -134,8 +134,8 @@ void fleet_step(struct fleet *f, const struct fleet_event *event, struct fleet_a
         silence_look(f);
         silence_brake(f);
         reconcile(f);
+        emit_flush(f, ret); /* what loading had to say, too */
     }
-    emit_flush(f, ret);
 }
 
 uint64_t fleet_deadline(const struct fleet *f)

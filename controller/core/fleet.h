@@ -243,7 +243,8 @@ struct fleet_line {
     X(BRAKE_ON, "brake.on")                                                                        \
     X(BRAKE_OFF, "brake.off")                                                                      \
     X(VOLUME_BOUND, "volume.bound")                                                                \
-    X(VOLUME_FORGOTTEN, "volume.forgotten")
+    X(VOLUME_FORGOTTEN, "volume.forgotten")                                                        \
+    X(ADDRESS_MENDED, "address.mended")
 #define FLEET_X_HAPPENING(name, text) FLEET_HAPPENED_##name,
 enum fleet_happening { FLEET_HAPPENINGS(FLEET_X_HAPPENING) FLEET_HAPPENED_N };
 

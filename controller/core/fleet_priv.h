@@ -293,6 +293,7 @@ void silence_mark(struct fleet *f, struct node *node); /* its services need a lo
 /* vips.c: virtual addresses */
 void vips_range(struct fleet *f, uint32_t range, unsigned prefix, unsigned node_prefix);
 void vips_load(struct fleet *f, struct service *s, const char *network, uint32_t address);
+void vips_loaded(struct fleet *f, struct service *s);      /* all of them: before it is settled */
 void vips_avoid(struct fleet *f, const struct node *node); /* its block may lie in their range */
 /* How many of those asked for are not there yet, and how many are left to give. */
 unsigned vips_missing(const struct fleet *f, const struct fleet_stack_want *asked);

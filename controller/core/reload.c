@@ -133,6 +133,7 @@ static void load_done(struct fleet *f)
     }
     for (unsigned i = 0; i < f->n_stacks; i++) {
         for (unsigned k = 0; k < f->stacks[i]->n; k++) {
+            vips_loaded(f, f->stacks[i]->services[k]);
             vips_settle(f, f->stacks[i]->services[k]);
             tables_dirty(f, f->stacks[i]->services[k]);
         }

@@ -132,13 +132,72 @@ static void add(struct fleet *f, struct service *s, const char *network, uint32_
     s->n_vips++;
 }
 
+/* Whose it is, in words. */
+static void say_holder(const struct fleet *f, uint32_t address, char *ret, size_t size)
+{
+    for (unsigned i = 0; i < f->n_stacks; i++) {
+        for (unsigned k = 0; k < f->stacks[i]->n; k++) {
+            const struct service *s = f->stacks[i]->services[k];
+
+            for (unsigned n = 0; n < s->n_vips; n++) {
+                if (s->vips[n].address == address) {
+                    (void)snprintf(ret, size, "%s/%s has it on %s", s->stack->name, s->name,
+                                   s->vips[n].network);
+                    return;
+                }
+            }
+        }
+    }
+    (void)snprintf(ret, size, "it is in a node's block, or the range's own first or last");
+}
+
+/* Why the store's address cannot be this service's; what is allowed comes with it. */
+static void say_wrong(struct fleet *f, const struct service *s, const char *network,
+                      uint32_t address)
+{
+    const struct vip *other = vips_find(s, network);
+    char is[16], from[16], to[16], why[3 * FLEET_NAME + SVC_NETWORK_MAX];
+
+    words_address(address, is);
+    words_address(f->vip_net + 1, from);
+    words_address(f->vip_net + f->vip_size - 2, to);
+    if (address < f->vip_net || address - f->vip_net >= f->vip_size) {
+        (void)snprintf(why, sizeof(why), "it is outside the range");
+    } else if (other != NULL) {
+        words_address(other->address, why);
+        (void)snprintf(why + strlen(why), sizeof(why) - strlen(why), " is there already");
+    } else {
+        say_holder(f, address, why, sizeof(why));
+    }
+    emit_happened(f, FLEET_HAPPENED_ADDRESS_MENDED, s->stack->name, s->name, 0, NULL,
+                  "the store's virtual address %s on network %s is not taken: %s (allowed: a free "
+                  "one from %s to %s, one for each network)",
+                  is, network, why, from, to);
+}
+
 /* What is no address of this range, or another's, is given anew when the service is settled. */
 void vips_load(struct fleet *f, struct service *s, const char *network, uint32_t address)
 {
     if (vips_find(s, network) == NULL && take(f, address)) {
         add(f, s, network, address, 0);
     } else {
+        say_wrong(f, s, network, address);
         s->vips_stale = true;
+    }
+}
+
+/* What is being removed keeps them while something of it is left; what nobody wants and nobody runs
+ * has none. */
+void vips_loaded(struct fleet *f, struct service *s)
+{
+    char is[16];
+
+    for (unsigned i = 0; s->want == NULL && s->n_placements == 0 && i < s->n_vips; i++) {
+        words_address(s->vips[i].address, is);
+        emit_happened(f, FLEET_HAPPENED_ADDRESS_MENDED, s->stack->name, s->name, 0, NULL,
+                      "the store has virtual address %s on network %s, and no stack has such a "
+                      "service: it is given back",
+                      is, s->vips[i].network);
     }
 }
 

@@ -432,6 +432,41 @@ START_TEST(stored_vips)
 }
 END_TEST
 
+/* A row that is damaged is an error that names the value and what is allowed; nothing of it is
+ * taken. */
+START_TEST(stored_vips_that_cannot_be)
+{
+    static const struct fleet_vip_view lists[][2] = {
+        {{"edge", 1}, {"", 2}}, {{"edge", 1}, {"a/b", 2}}, {{"edge", 1}, {"inner", 0}}};
+    static const char *const said[] = {"virtual address 2 is on '', which is no network's name",
+                                       "virtual address 2 is on 'a/b', which is no network's name",
+                                       "virtual address 2, on 'inner', is 0.0.0.0 (allowed: "};
+    auto_buf struct buf one = {0};
+    auto_buf struct buf many = {0};
+    auto_buf struct buf seen = {0};
+    struct err e = {0};
+
+    for (size_t i = 0; i < ARRAY_LEN(said); i++) {
+        auto_buf struct buf bytes = {0};
+
+        codec_store_write_vips(lists[i], 2, &bytes);
+        ck_assert_int_eq(codec_store_read_vips(bytes.data, bytes.len, on_vip, &seen, &e), -EBADMSG);
+        ck_assert_msg(strncmp(e.text, said[i], strlen(said[i])) == 0, "%s", e.text);
+        ck_assert_ptr_nonnull(strstr(e.text, "(allowed: "));
+    }
+    codec_store_write_vips(lists[0], 1, &one);
+    for (unsigned i = 0; i <= SVC_NETWORKS_MAX; i++) {
+        buf_append(&many, one.data, one.len); /* lists that follow each other are one */
+    }
+    ck_assert_int_eq(codec_store_read_vips(many.data, many.len, on_vip, &seen, &e), -EBADMSG);
+    ck_assert_str_eq(e.text, "holds 17 virtual addresses (allowed: at most 16)");
+    for (size_t i = 0; i < one.len; i++) {
+        ck_assert_int_lt(codec_store_read_vips(one.data, i, on_vip, &seen, &e), i > 0 ? 0 : 1);
+    }
+    ck_assert_uint_eq(seen.len, 0);
+}
+END_TEST
+
 static void on_placement(void *arg, const struct fleet_load_placement *p)
 {
     struct fleet_load_placement *list = arg;
@@ -675,6 +710,7 @@ int main(void)
     tcase_add_test(tc, merged);
     tcase_add_test(tc, merged_networks);
     tcase_add_test(tc, stored_vips);
+    tcase_add_test(tc, stored_vips_that_cannot_be);
     tcase_add_test(tc, stored_blocks);
     tcase_add_test(tc, stored_stacks);
     tcase_add_test(tc, keys);
