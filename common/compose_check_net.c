@@ -224,6 +224,14 @@ static int check_list(struct compose_check *c, const char *key, char **list, siz
     return 0;
 }
 
+/* A host may have several addresses. */
+static int by_host(const Wherry__Spec__KeyValue *a, const Wherry__Spec__KeyValue *b)
+{
+    int by_key = strcmp(a->key, b->key);
+
+    return by_key != 0 ? by_key : strcmp(a->value, b->value);
+}
+
 static int check_hosts(struct compose_check *c, const Wherry__Spec__Container *it)
 {
     if (it->n_extra_hosts > COMPOSE_HOSTS_MAX) {
@@ -240,6 +248,11 @@ static int check_hosts(struct compose_check *c, const Wherry__Spec__Container *i
         if (rc < 0) {
             return rc;
         }
+        if (i > 0 && by_host(it->extra_hosts[i - 1], pair) >= 0) {
+            return compose_check_say(c, "extra_hosts",
+                                     "\"%.100s=%.100s\" is not in order, or given twice", pair->key,
+                                     pair->value);
+        }
     }
     return 0;
 }
@@ -250,6 +263,20 @@ static int check_rate(struct compose_check *c, const char *key, uint64_t rate)
         return compose_check_say(c, key, "is out of range (allowed: 64kbit to 100gbit)");
     }
     return 0;
+}
+
+static int check_egress(struct compose_check *c, const Wherry__Spec__Egress *egress)
+{
+    int rc = check_list(c, "x-wherry.egress", egress->cidr, egress->n_cidr, COMPOSE_EGRESS_MAX,
+                        compose_rule_cidr);
+
+    for (size_t i = 1; rc == 0 && i < egress->n_cidr; i++) {
+        if (strcmp(egress->cidr[i - 1], egress->cidr[i]) >= 0) {
+            rc = compose_check_say(c, "x-wherry.egress",
+                                   "\"%.100s\" is not in order, or given twice", egress->cidr[i]);
+        }
+    }
+    return rc;
 }
 
 static int check_limits(struct compose_check *c, const Wherry__Spec__Container *it)
@@ -270,8 +297,7 @@ static int check_limits(struct compose_check *c, const Wherry__Spec__Container *
         rc = check_rate(c, "x-wherry.bandwidth.out", it->bandwidth->out_bits_per_s);
     }
     if (rc == 0 && it->egress != NULL) {
-        rc = check_list(c, "x-wherry.egress", it->egress->cidr, it->egress->n_cidr,
-                        COMPOSE_EGRESS_MAX, compose_rule_cidr);
+        rc = check_egress(c, it->egress);
     }
     return rc;
 }

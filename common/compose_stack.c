@@ -173,6 +173,16 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* A host with several addresses is there several times. */
+static int by_pair(const void *a, const void *b)
+{
+    int by_key = by_pair_key(a, b);
+
+    return by_key != 0 ? by_key
+                       : strcmp((*(Wherry__Spec__KeyValue *const *)a)->value,
+                                (*(Wherry__Spec__KeyValue *const *)b)->value);
+}
+
 static int by_service(const void *a, const void *b)
 {
     return strcmp((*(Wherry__Spec__Service *const *)a)->name,
@@ -237,6 +247,21 @@ static void sort(void *array, size_t n, int (*compare)(const void *, const void 
     }
 }
 
+/* Sorted, and what is said twice is there once. */
+static size_t sort_once(void *array, size_t n, int (*compare)(const void *, const void *))
+{
+    void **list = array;
+    size_t kept = 0;
+
+    sort(array, n, compare);
+    for (size_t i = 0; i < n; i++) {
+        if (kept == 0 || compare(&list[kept - 1], &list[i]) != 0) {
+            list[kept++] = list[i];
+        }
+    }
+    return kept;
+}
+
 static void sort_service(Wherry__Spec__Service *s)
 {
     Wherry__Spec__Container *c = s->container;
@@ -247,9 +272,9 @@ static void sort_service(Wherry__Spec__Service *s)
     sort(c->mounts, c->n_mounts, by_target);
     sort(c->cap_add, c->n_cap_add, by_text);
     sort(c->cap_drop, c->n_cap_drop, by_text);
-    sort(c->extra_hosts, c->n_extra_hosts, by_pair_key);
+    c->n_extra_hosts = sort_once(c->extra_hosts, c->n_extra_hosts, by_pair);
     if (c->egress != NULL) {
-        sort(c->egress->cidr, c->egress->n_cidr, by_text);
+        c->egress->n_cidr = sort_once(c->egress->cidr, c->egress->n_cidr, by_text);
     }
     sort(s->labels, s->n_labels, by_pair_key);
     sort(s->constraints, s->n_constraints, by_constraint);

@@ -199,7 +199,7 @@ static const char joined[] =
     "    dns_opt: ['ndots:2']\n"
     "    extra_hosts: ['db:192.0.2.1', 'up:host-gateway']\n"
     "    ports: ['80:80']\n"
-    "    x-wherry: {egress: [192.0.2.0/24], bandwidth: {in: 10mbit, out: 10mbit}}\n"
+    "    x-wherry: {egress: [192.0.2.0/24, 198.51.100.1], bandwidth: {in: 10mbit, out: 10mbit}}\n"
     "  b: {image: b, networks: [n], ports: ['81:80']}\n"
     "networks:\n"
     "  n: {ipam: {config: [{subnet: 10.5.0.0/24}]}}\n"
@@ -230,6 +230,20 @@ static void use_many(Wherry__Spec__Stack *s)
 {
     C->networks = many_of(USE);
     C->n_networks = 17;
+}
+
+static void swap(void *list)
+{
+    void **two = list, *first = two[0];
+
+    two[0] = two[1];
+    two[1] = first;
+}
+
+static void hosts_addresses(Wherry__Spec__Stack *s)
+{
+    C->extra_hosts[0]->key = C->extra_hosts[1]->key;
+    swap(C->extra_hosts);
 }
 
 static void hosts_many(Wherry__Spec__Stack *s)
@@ -275,6 +289,10 @@ static void dns_text(Wherry__Spec__Stack *s) { C->dns[1] = (char *)"resolver"; }
 static void search_text(Wherry__Spec__Stack *s) { C->dns_search[0] = (char *)"a\nnameserver b"; }
 static void search_many(Wherry__Spec__Stack *s) { grow(&C->dns_search, &C->n_dns_search, 7); }
 static void opt_text(Wherry__Spec__Stack *s) { C->dns_opt[0] = (char *)"ndots:2\n"; }
+static void hosts_order(Wherry__Spec__Stack *s) { swap(C->extra_hosts); }
+static void hosts_twice(Wherry__Spec__Stack *s) { C->extra_hosts[1] = C->extra_hosts[0]; }
+static void egress_order(Wherry__Spec__Stack *s) { swap(C->egress->cidr); }
+static void egress_twice(Wherry__Spec__Stack *s) { C->egress->cidr[1] = C->egress->cidr[0]; }
 static void hosts_name(Wherry__Spec__Stack *s) { C->extra_hosts[0]->key = (char *)"a b"; }
 static void hosts_value(Wherry__Spec__Stack *s) { C->extra_hosts[0]->value = (char *)"192.0.2.1 evil"; }
 static void egress_text(Wherry__Spec__Stack *s) { C->egress->cidr[0] = (char *)"192.0.2.1/24"; }
@@ -331,6 +349,11 @@ static const struct {
     {hosts_name, "services.a.extra_hosts: \"a b\" is no host name"},
     {hosts_value, "services.a.extra_hosts: \"192.0.2.1 evil\" is no address"},
     {hosts_many, "services.a.extra_hosts: has 257 elements (allowed: at most 256)"},
+    {hosts_order, "services.a.extra_hosts: \"db=192.0.2.1\" is not in order, or given twice"},
+    {hosts_twice, "services.a.extra_hosts: \"db=192.0.2.1\" is not in order, or given twice"},
+    {hosts_addresses, "services.a.extra_hosts: \"up=192.0.2.1\" is not in order, or given twice"},
+    {egress_order, "services.a.x-wherry.egress: \"192.0.2.0/24\" is not in order, or given twice"},
+    {egress_twice, "services.a.x-wherry.egress: \"192.0.2.0/24\" is not in order, or given twice"},
     {egress_text, "services.a.x-wherry.egress: \"192.0.2.1/24\" is no network"},
     {egress_many, "services.a.x-wherry.egress: has 65 elements (allowed: at most 64)"},
     {rate_low, "services.a.x-wherry.bandwidth.in: is out of range"},
