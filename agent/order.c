@@ -17,6 +17,56 @@ struct order {
     struct doc doc;
 };
 
+/* "192.0.2.0/24"; without a prefix, one address. False: it is neither. */
+static bool read_cidr(const char *text, uint32_t *ret_net, unsigned *ret_prefix)
+{
+    const char *slash = strchrnul(text, '/');
+    size_t len = (size_t)(slash - text);
+    char address[INET_ADDRSTRLEN], *end = NULL;
+    unsigned long prefix = 32;
+    struct in_addr in;
+
+    if (len >= sizeof(address)) {
+        return false;
+    }
+    memcpy(address, text, len);
+    address[len] = '\0';
+    if (*slash != '\0') {
+        prefix = slash[1] >= '0' && slash[1] <= '9' ? strtoul(slash + 1, &end, 10) : 33;
+    }
+    if (inet_pton(AF_INET, address, &in) != 1 || prefix > 32 || (end != NULL && *end != '\0')) {
+        return false;
+    }
+    *ret_net = ntohl(in.s_addr);
+    *ret_prefix = (unsigned)prefix;
+    return true;
+}
+
+/* What the controller has checked; read here once, so that no way out is lost or opened by an entry
+ * that cannot be read. */
+static int check_egress(const Wherry__Spec__Egress *egress, struct err *e)
+{
+    uint32_t net;
+    unsigned prefix;
+
+    if (egress == NULL) {
+        return 0;
+    }
+    if (egress->n_cidr > ORDER_EGRESS_MAX) {
+        return err_say(e, EBADMSG, "x-wherry.egress: %zu networks (allowed: at most %u)",
+                       egress->n_cidr, ORDER_EGRESS_MAX);
+    }
+    for (size_t i = 0; i < egress->n_cidr; i++) {
+        if (!read_cidr(egress->cidr[i], &net, &prefix)) {
+            return err_say(e, EBADMSG,
+                           "x-wherry.egress: '%.64s' is no network (allowed: an IPv4 network like "
+                           "192.0.2.0/24, or an address)",
+                           egress->cidr[i]);
+        }
+    }
+    return 0;
+}
+
 int order_decode(const void *bytes, size_t len, struct order **ret_order, struct err *e)
 {
     struct order *o;
@@ -28,7 +78,11 @@ int order_decode(const void *bytes, size_t len, struct order **ret_order, struct
                        DOC_SPEC_MAX);
     }
     rc = doc_decode(&wherry__spec__container__descriptor, bytes, len, &doc_limits_default, &doc, e);
+    if (rc == 0) {
+        rc = check_egress(((const Wherry__Spec__Container *)doc.message)->egress, e);
+    }
     if (rc < 0) {
+        doc_free(&doc);
         return err_wrap(e, "container document");
     }
     o = xcalloc(1, sizeof(*o));
@@ -303,24 +357,14 @@ bool order_egress_restricted(const struct order *o)
 bool order_egress_to(const struct order *o, unsigned i, uint32_t *ret_net, unsigned *ret_prefix)
 {
     const Wherry__Spec__Egress *egress = order_spec(o)->egress;
-    char address[INET_ADDRSTRLEN];
-    const char *slash;
-    unsigned long prefix;
-    struct in_addr in;
+    bool readable;
 
     if (egress == NULL || i >= egress->n_cidr) {
         return false;
     }
-    slash = strchrnul(egress->cidr[i], '/');
-    (void)snprintf(address, sizeof(address), "%.*s", (int)(slash - egress->cidr[i]),
-                   egress->cidr[i]);
-    prefix = *slash != '\0' ? strtoul(slash + 1, NULL, 10) : 32;
-    if (inet_pton(AF_INET, address, &in) != 1 || prefix > 32) {
-        return false;
-    }
-    *ret_net = ntohl(in.s_addr);
-    *ret_prefix = (unsigned)prefix;
-    return true;
+    readable = read_cidr(egress->cidr[i], ret_net, ret_prefix);
+    assert(readable); /* order_decode has seen to it */
+    return readable;
 }
 
 void order_bandwidth(const struct order *o, uint64_t *ret_in, uint64_t *ret_out)

@@ -93,7 +93,8 @@ const char *order_dns_opt(const struct order *order, unsigned i);
 const char *order_extra_host(const struct order *order, unsigned i, const char **ret_address);
 
 /* Whether it may go only to the networks that order_egress_to tells, of those outside the
- * cluster. */
+ * cluster. A document with one that cannot be read, or with more of them, is none. */
+#define ORDER_EGRESS_MAX 64u
 bool order_egress_restricted(const struct order *order);
 bool order_egress_to(const struct order *order, unsigned i, uint32_t *ret_net,
                      unsigned *ret_prefix);

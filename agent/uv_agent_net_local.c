@@ -9,8 +9,6 @@
 #include "agent/uv_agent_net_priv.h"
 #include "common/log.h"
 
-#define OUT_MAX 64u
-
 static bool has_mac(const uint8_t mac[6])
 {
     static const uint8_t none[6];
@@ -159,11 +157,11 @@ static unsigned ports_of(const struct net_local *l, struct netplan_port ret[SVC_
 }
 
 /* None for who is on internal networks alone: nothing leads out of them. */
-static unsigned out_of(const struct net_local *l, struct netplan_cidr ret[OUT_MAX])
+static unsigned out_of(const struct net_local *l, struct netplan_cidr ret[ORDER_EGRESS_MAX])
 {
     unsigned n = 0;
 
-    while (!l->no_world && n < OUT_MAX &&
+    while (!l->no_world && n < ORDER_EGRESS_MAX &&
            order_egress_to(l->order, n, &ret[n].net, &ret[n].prefix)) {
         n++;
     }
@@ -173,7 +171,7 @@ static unsigned out_of(const struct net_local *l, struct netplan_cidr ret[OUT_MA
 static void tell(struct net_up *up, const struct net_local *l, struct netplan_diff *diff)
 {
     struct netplan_port ports[SVC_PORTS_MAX];
-    struct netplan_cidr out[OUT_MAX];
+    struct netplan_cidr out[ORDER_EGRESS_MAX];
     const struct netplan_local local = {.incarnation = l->of.incarnation,
                                         .address = l->address,
                                         .extra = l->extra,

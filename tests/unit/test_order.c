@@ -3,6 +3,8 @@
 #include "agent/order.h"
 
 #include <check.h>
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/cleanup.h"
@@ -126,7 +128,7 @@ START_TEST(where_it_may_go)
     Wherry__Spec__Container c = WHERRY__SPEC__CONTAINER__INIT;
     Wherry__Spec__Egress egress = WHERRY__SPEC__EGRESS__INIT;
     Wherry__Spec__Bandwidth bandwidth = WHERRY__SPEC__BANDWIDTH__INIT;
-    char *cidr[] = {"10.1.2.3", "192.0.2.0/24", "192.0.2.0/33", "example.org"};
+    char *cidr[] = {"10.1.2.3", "192.0.2.0/24", "0.0.0.0/0"};
     struct order *order;
     uint64_t in, out;
     uint32_t net;
@@ -134,7 +136,7 @@ START_TEST(where_it_may_go)
 
     egress.restricted = true;
     egress.cidr = cidr;
-    egress.n_cidr = 4;
+    egress.n_cidr = 3;
     bandwidth.in_bits_per_s = 10000000;
     bandwidth.out_bits_per_s = 1500000000;
     c.egress = &egress;
@@ -143,12 +145,52 @@ START_TEST(where_it_may_go)
     ck_assert(order_egress_restricted(order));
     ck_assert(order_egress_to(order, 0, &net, &prefix) && net == 0x0a010203 && prefix == 32);
     ck_assert(order_egress_to(order, 1, &net, &prefix) && net == 0xc0000200 && prefix == 24);
-    ck_assert(!order_egress_to(order, 2, &net, &prefix)); /* nothing that is wrong opens a way */
+    ck_assert(order_egress_to(order, 2, &net, &prefix) && net == 0 && prefix == 0);
     ck_assert(!order_egress_to(order, 3, &net, &prefix));
-    ck_assert(!order_egress_to(order, 4, &net, &prefix));
     order_bandwidth(order, &in, &out);
     ck_assert(in == 10000000 && out == 1500000000);
     order_unref(order);
+}
+END_TEST
+
+/* Nothing that is wrong opens a way, or closes one without a word: the document is refused. */
+START_TEST(where_it_may_go_cannot_be_read)
+{
+    static const char *const wrong[] = {
+        "192.0.2.0/33",  "example.org",   "192.0.2.0/",    "192.0.2.0/x",
+        "192.0.2.0/+8",  "192.0.2.0/8x",  "192.0.2.0/8/8", "",
+        "2001:db8::/32", "192.0.2.0.0/8", "192.0.2.0/-1",  "192.0.2.0/99999999999999999999"};
+    Wherry__Spec__Container c = WHERRY__SPEC__CONTAINER__INIT;
+    Wherry__Spec__Egress egress = WHERRY__SPEC__EGRESS__INIT;
+    char *cidr[ORDER_EGRESS_MAX + 1];
+    struct order *order = NULL;
+
+    egress.cidr = cidr;
+    c.egress = &egress;
+    for (size_t i = 0; i <= ARRAY_LEN(wrong); i++) {
+        auto_buf struct buf bytes = {0};
+        struct err e = {0};
+        char said[128];
+
+        egress.n_cidr = i < ARRAY_LEN(wrong) ? 2 : ORDER_EGRESS_MAX + 1;
+        for (size_t k = 0; k <= ORDER_EGRESS_MAX; k++) {
+            cidr[k] = "10.1.2.3";
+        }
+        if (i < ARRAY_LEN(wrong)) {
+            cidr[1] = (char *)(uintptr_t)wrong[i];
+            (void)snprintf(
+                said, sizeof(said),
+                "container document: x-wherry.egress: '%s' is no network (allowed: ", wrong[i]);
+        } else {
+            (void)snprintf(said, sizeof(said),
+                           "container document: x-wherry.egress: 65 networks "
+                           "(allowed: at most 64)");
+        }
+        doc_encode(&c.base, &bytes);
+        ck_assert_int_eq(order_decode(bytes.data, bytes.len, &order, &e), -EBADMSG);
+        ck_assert_msg(strncmp(e.text, said, strlen(said)) == 0, "%s", e.text);
+        ck_assert_ptr_null(order);
+    }
 }
 END_TEST
 
@@ -186,6 +228,7 @@ int main(void)
     tcase_add_test(tc, networks);
     tcase_add_test(tc, names);
     tcase_add_test(tc, where_it_may_go);
+    tcase_add_test(tc, where_it_may_go_cannot_be_read);
     tcase_add_test(tc, port_modes);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_NORMAL);
