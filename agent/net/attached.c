@@ -19,8 +19,13 @@ struct entry {
     unsigned routes;     /* bit 0: to its address, bit 1: to the extra one, 2: IPv6 */
     unsigned neighbours; /* likewise */
     struct tc_limit limit;
-    bool mirror; /* is there */
+    unsigned mirror; /* index; 0: it is not there, or down */
+    unsigned queues; /* QUEUE_* that are there */
 };
+
+#define QUEUE_IN     1u /* shapes what goes in */
+#define QUEUE_OUT    2u /* on the mirror: what comes out */
+#define QUEUE_CAUGHT 4u /* leads that there */
 
 #define IPV6_BIT 4u
 
@@ -110,6 +115,12 @@ void attached_remove(struct attached *a, const char *name)
 
 /* ---- changes ---- */
 
+static unsigned wanted_queues(const struct entry *x)
+{
+    return (x->limit.bits_in > 0 ? QUEUE_IN : 0) |
+           (x->limit.bits_out > 0 ? QUEUE_OUT | QUEUE_CAUGHT : 0);
+}
+
 static bool has_address(const struct attached *a, uint32_t address)
 {
     for (unsigned i = 0; i < a->n; i++) {
@@ -132,6 +143,19 @@ static bool has_link(const struct attached *a, const char *name)
     return find(a, link) != NULL;
 }
 
+/* By the links as last looked at. */
+static bool has_limit(const struct attached *a, unsigned index)
+{
+    for (unsigned i = 0; i < a->n; i++) {
+        const struct entry *x = &a->list[i];
+
+        if (wanted_queues(x) != 0 && (x->index == index || x->mirror == index || x->index == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A link that goes down loses its routes and neighbours without a word about them. */
 bool attached_matters(const struct attached *a, const struct rtnlevent *event)
 {
@@ -142,6 +166,8 @@ bool attached_matters(const struct attached *a, const struct rtnlevent *event)
         return event->prefix == 32 && has_address(a, event->address);
     case RTNLEVENT_NEIGHBOUR:
         return has_address(a, event->address);
+    case RTNLEVENT_QUEUE:
+        return has_limit(a, event->index);
     case RTNLEVENT_ADDRESS:
         return false;
     }
@@ -214,7 +240,7 @@ static void on_mirror(void *arg, const struct rtnl_link *mirror)
     netconfig_link_of_mirror(mirror->name, link);
     x = find(arg, link);
     if (x != NULL) {
-        x->mirror = mirror->up;
+        x->mirror = mirror->up ? mirror->index : 0;
     }
 }
 
@@ -273,9 +299,65 @@ static int look6(const struct attached *a, int fd, struct by_address *by, struct
     return rc < 0 ? rc : rtnl_neighbours(fd, AF_INET6, on_neighbour6, by, e);
 }
 
-static int look(struct attached *a, int fd, struct err *e)
+/* All links and mirrors with their entries, by index. */
+struct by_index {
+    struct of_index {
+        unsigned index;
+        struct entry *entry;
+    } * list;
+    unsigned n;
+};
+
+static int compare_index(const void *l, const void *r)
+{
+    const struct of_index *a = l;
+    const struct of_index *b = r;
+
+    return (a->index > b->index) - (a->index < b->index);
+}
+
+static void on_queue(void *arg, unsigned index, bool ingress)
+{
+    const struct by_index *by = arg;
+    const struct of_index key = {.index = index};
+    const struct of_index *x =
+        by->n > 0 ? bsearch(&key, by->list, by->n, sizeof(*by->list), compare_index) : NULL;
+
+    if (x != NULL) {
+        x->entry->queues |= index == x->entry->mirror ? QUEUE_OUT
+                            : ingress                 ? QUEUE_CAUGHT
+                                                      : QUEUE_IN;
+    }
+}
+
+static int look_limits(struct attached *a, int fd, struct err *e)
 {
     char mirrors[NETCONFIG_LINK_NAME];
+    struct by_index by = {0};
+    int rc;
+
+    netconfig_mirror_of_link(a->links, mirrors);
+    rc = rtnl_links(fd, "ifb", mirrors, on_mirror, a, e);
+    if (rc < 0) {
+        return rc;
+    }
+    by.list = xcalloc(2 * a->n + 1, sizeof(*by.list));
+    for (unsigned i = 0; i < a->n; i++) {
+        struct entry *x = &a->list[i];
+
+        if (wanted_queues(x) != 0) {
+            by.list[by.n++] = (struct of_index){x->index, x};
+            by.list[by.n++] = (struct of_index){x->mirror, x};
+        }
+    }
+    qsort(by.list, by.n, sizeof(*by.list), compare_index);
+    rc = tc_queues(fd, on_queue, &by, e);
+    free(by.list);
+    return rc;
+}
+
+static int look(struct attached *a, int fd, struct err *e)
+{
     struct by_address by;
     bool limited = false;
     int rc;
@@ -284,13 +366,12 @@ static int look(struct attached *a, int fd, struct err *e)
         a->list[i].index = 0;
         a->list[i].routes = 0;
         a->list[i].neighbours = 0;
-        a->list[i].mirror = false;
-        limited |= a->list[i].limit.bits_out > 0;
+        a->list[i].mirror = a->list[i].queues = 0;
+        limited |= wanted_queues(&a->list[i]) != 0;
     }
     rc = rtnl_links(fd, "veth", a->links, on_link, a, e);
     if (rc == 0 && limited) {
-        netconfig_mirror_of_link(a->links, mirrors);
-        rc = rtnl_links(fd, "ifb", mirrors, on_mirror, a, e);
+        rc = look_limits(a, fd, e);
     }
     if (rc < 0) {
         return rc;
@@ -312,7 +393,7 @@ static int look(struct attached *a, int fd, struct err *e)
 static bool is_whole(const struct entry *x)
 {
     return x->up && (~x->routes & all_bits(x)) == 0 && (~x->neighbours & all_bits(x)) == 0 &&
-           (x->mirror || x->limit.bits_out == 0);
+           (x->mirror != 0 || x->limit.bits_out == 0) && (~x->queues & wanted_queues(x)) == 0;
 }
 
 static int hold(const struct entry *x, int fd, struct err *e)

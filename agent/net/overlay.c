@@ -464,6 +464,8 @@ bool overlay_matters(const struct overlay *o, const struct rtnlevent *event)
         return o->device_index != 0 && event->index == o->device_index;
     case RTNLEVENT_ROUTE:
         return route_matters(o, event);
+    case RTNLEVENT_QUEUE:
+        return false;
     }
     return false;
 }

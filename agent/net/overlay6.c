@@ -172,6 +172,8 @@ bool overlay6_matters(const struct overlay6 *o, const struct rtnlevent *event)
         return o->index != 0 && event->index == o->index;
     case RTNLEVENT_ROUTE:
         return o->needed && event->metric == o->config.metric;
+    case RTNLEVENT_QUEUE:
+        return false;
     }
     return false;
 }

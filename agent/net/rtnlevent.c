@@ -81,6 +81,14 @@ static bool read_route(const struct nlmsghdr *h, struct rtnlevent *ret)
            (r->rtm_flags & RTM_F_CLONED) == 0 && r->rtm_dst_len >= skip && ret->prefix <= 32;
 }
 
+static bool read_queue(const struct nlmsghdr *h, struct rtnlevent *ret)
+{
+    const struct tcmsg *tc = mnl_nlmsg_get_payload(h);
+
+    ret->index = (unsigned)tc->tcm_ifindex;
+    return true;
+}
+
 /* By type of message. */
 static const struct {
     uint16_t type;
@@ -97,6 +105,7 @@ static const struct {
     {RTM_DELNEIGH, RTNLEVENT_NEIGHBOUR, true, sizeof(struct ndmsg), read_neighbour},
     {RTM_NEWROUTE, RTNLEVENT_ROUTE, false, sizeof(struct rtmsg), read_route},
     {RTM_DELROUTE, RTNLEVENT_ROUTE, true, sizeof(struct rtmsg), read_route},
+    {RTM_DELQDISC, RTNLEVENT_QUEUE, true, sizeof(struct tcmsg), read_queue},
 };
 
 bool rtnlevent_read(const struct nlmsghdr *h, struct rtnlevent *ret)

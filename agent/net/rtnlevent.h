@@ -3,8 +3,9 @@
 #define WHERRY_AGENT_NET_RTNLEVENT_H
 
 /* What the kernel tells everybody of links, addresses, neighbours and routes: as much of it as
- * says whether something of ours may be missing. Pure. Addresses are IPv4 in host order; of IPv6
- * ones the last 32 bits, from which ours follow (ip6.h), and prefixes accordingly. */
+ * says whether something of ours may be missing, and of queues. Pure. Addresses are IPv4 in host
+ * order; of IPv6 ones the last 32 bits, from which ours follow (ip6.h), and prefixes accordingly.
+ */
 
 #include <linux/netlink.h>
 #include <net/if.h>
@@ -15,7 +16,8 @@ enum rtnlevent_kind {
     RTNLEVENT_LINK,
     RTNLEVENT_ADDRESS,
     RTNLEVENT_NEIGHBOUR, /* or a forwarding entry */
-    RTNLEVENT_ROUTE
+    RTNLEVENT_ROUTE,
+    RTNLEVENT_QUEUE /* of a link's traffic (tc) */
 };
 
 struct rtnlevent {

@@ -250,6 +250,38 @@ int tc_limit(int rtnl, const struct tc_limit *limit, struct err *e)
     return rc < 0 ? err_wrap(e, "bandwidth") : 0;
 }
 
+struct queues {
+    tc_queue_cb cb;
+    void *arg;
+};
+
+static void on_queue(void *arg, const struct nlmsghdr *answer)
+{
+    const struct tcmsg *tc = mnl_nlmsg_get_payload(answer);
+    const struct nlattr *kind = nlbatch_attr(answer, sizeof(*tc), TCA_KIND);
+    const struct queues *q = arg;
+
+    if (answer->nlmsg_type != RTM_NEWQDISC || kind == NULL ||
+        mnl_attr_validate(kind, MNL_TYPE_NUL_STRING) < 0) {
+        return;
+    }
+    if (strcmp(mnl_attr_get_str(kind), "tbf") == 0 && tc->tcm_parent == TC_H_ROOT) {
+        q->cb(q->arg, (unsigned)tc->tcm_ifindex, false);
+    } else if (strcmp(mnl_attr_get_str(kind), "ingress") == 0) {
+        q->cb(q->arg, (unsigned)tc->tcm_ifindex, true);
+    }
+}
+
+int tc_queues(int rtnl, tc_queue_cb cb, void *arg, struct err *e)
+{
+    struct queues q = {.cb = cb, .arg = arg};
+    struct nlbatch m;
+
+    nlbatch_init(&m);
+    (void)begin(&m, RTM_GETQDISC, NLM_F_DUMP, "list the queues", &(struct tcmsg){0});
+    return nlbatch_run(&m, rtnl, on_queue, &q, e);
+}
+
 int tc_release(int rtnl, const char *mirror, struct err *e)
 {
     return rtnl_link_del(rtnl, mirror, e);

@@ -7,6 +7,7 @@
  * Nothing of it is inside the container, so that no capability it has can change it. tbf, ingress,
  * u32, mirred and ifb are all it takes: matchall and police are missing from some kernels. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/err.h"
@@ -25,6 +26,11 @@ int tc_limit(int rtnl, const struct tc_limit *limit, struct err *e);
 
 /* Removes the mirror (the rest goes with the link). Returns 0 too when there is none. */
 int tc_release(int rtnl, const char *mirror, struct err *e);
+
+/* Calls back for each queue that a limit is made of: a bucket, or (`ingress`) where the way to a
+ * mirror begins. */
+typedef void (*tc_queue_cb)(void *arg, unsigned index, bool ingress);
+int tc_queues(int rtnl, tc_queue_cb cb, void *arg, struct err *e);
 
 /* A token bucket for a rate, as tc-tbf(8) wants it. Pure. */
 struct tc_bucket {

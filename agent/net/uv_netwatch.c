@@ -21,7 +21,7 @@
 
 #define GROUPS                                                                                     \
     (RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR |                   \
-     RTMGRP_IPV6_ROUTE | RTMGRP_NEIGH)
+     RTMGRP_IPV6_ROUTE | RTMGRP_NEIGH | RTMGRP_TC)
 
 struct uv_netwatch {
     struct uv_netwatch_config config;

@@ -237,6 +237,10 @@ def asked(c):
     for node in c.hosts:
         until(f"it is reached from {node}", lambda n=node: inside(container(c, "asked", "peer", n), "connect", "10.77.0.9", "8080", "1")["result"] == "ok", timeout=5)
         assert inside(container(c, "shop", "client", node), "connect", "10.77.0.9", "8080", "0.5")["result"] != "ok", node
+    host = c.hosts[fixed["node"]]
+    link = host.exec("ip", "-4", "route", "show", fixed["address"]).stdout.split()[2]
+    host.exec("tc", "qdisc", "del", "dev", link, "root")
+    until("its limit is back", lambda: "tbf" in host.exec("tc", "qdisc", "show", "dev", link).stdout, timeout=2)
     traffic = [x for x in c.json("net", "stats")["containers"] if x["container"] == fixed["name"]]
     assert len(traffic) == 1 and traffic[0].get("in_bytes", 0) > 0 and traffic[0].get("connections", 0) > 0, traffic
     c.wherry("rm", "asked", "--wait")

@@ -270,7 +270,7 @@ END_TEST
 
 START_TEST(a_mirror_that_is_taken_away_comes_back)
 {
-    static const char *const deeds[] = {"del", "set down"};
+    static const char *const deeds[] = {"del", "set down"}; /* of the mirror */
     unsigned restored = 0;
     bool missing = true;
     struct err e = {0};
@@ -289,6 +289,32 @@ START_TEST(a_mirror_that_is_taken_away_comes_back)
     ck_assert_int_eq(attached_assert(netlinks_attached(t.links), t.rtnl, &restored, &missing, &e),
                      0);
     ck_assert_uint_eq(restored, 0);
+}
+END_TEST
+
+/* Each of the queues that a limit is made of. */
+START_TEST(a_queue_that_is_taken_away_comes_back)
+{
+    static const char *const deeds[] = {
+        "tc qdisc del dev $(ip -br link show type veth | grep -o '^wh[^@]*') root",
+        "tc qdisc del dev $(ip -br link show type veth | grep -o '^wh[^@]*') ingress",
+        "tc qdisc del dev $(ip -br link show type ifb | grep -o '^wi[^ ]*') root"};
+    unsigned restored = 0;
+    bool missing = true;
+    struct err e = {0};
+
+    attach(20 * MBIT, 10 * MBIT);
+    for (unsigned i = 0; i < ARRAY_LEN(deeds); i++) {
+        netrig_must(netrig_shell("%s", deeds[i]));
+        ck_assert_int_eq(
+            attached_assert(netlinks_attached(t.links), t.rtnl, &restored, &missing, &e), 0);
+        ck_assert_uint_eq(restored, 1);
+        ck_assert_int_eq(
+            attached_assert(netlinks_attached(t.links), t.rtnl, &restored, &missing, &e), 0);
+        ck_assert_uint_eq(restored, 0);
+    }
+    about("out of it", rate_out(), 10 * MBIT);
+    about("into the container", rate_in(), 20 * MBIT);
 }
 END_TEST
 
@@ -349,6 +375,7 @@ int main(void)
     tcase_add_test(tc, one_direction_alone_is_limited);
     tcase_add_test(tc, a_limit_outlives_the_agent);
     tcase_add_test(tc, a_mirror_that_is_taken_away_comes_back);
+    tcase_add_test(tc, a_queue_that_is_taken_away_comes_back);
     tcase_add_test(tc, what_a_dead_agent_left_is_removed);
     tcase_add_test(tc, what_cannot_be_limited_is_not_attached);
     suite_add_tcase(s, tc);
