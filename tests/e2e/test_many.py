@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Two thousand containers on one host, in a cluster whose nodes have blocks large enough: test_many.py BIN-DIR
+"""Two thousand containers on one host, in a cluster whose nodes have blocks large enough, and more
+than one host has addresses for, in one whose blocks are small: test_many.py BIN-DIR
 
 All run, have addresses of their own, and are found by name and reached from another host; then all
 go, and nothing of them is left."""
@@ -27,6 +28,16 @@ services:
     networks: [all]
     deploy: {{placement: {{constraints: [node.hostname == b]}}}}
 networks: {{all: }}
+"""
+
+
+FULL = """
+name: {name}
+services:
+  one:
+    image: shop/web:1
+    stop_grace_period: 1s
+    deploy: {{replicas: {replicas}, resources: {{limits: {{memory: 16M}}, reservations: {{memory: 1M}}}}}}
 """
 
 
@@ -84,6 +95,24 @@ def gone(c):
     return f"{time.monotonic() - began:.0f} s"
 
 
+def exhausted(c):
+    """What a block of 16 has no address for waits and says why; it runs as soon as others have gone."""
+    def states(name):
+        return collections.Counter(p["state"] for p in c.ps(name))
+    c.apply(FULL.format(name="full", replicas=20))
+    until("14 run", lambda: states("full") == {"running": 14, "pending": 6})
+    waiting = [p for p in c.ps("full") if p["state"] == "pending"]
+    assert all("all 14 addresses of its block are taken" in p["why"] for p in waiting), waiting
+    before = {p["name"]: p["pid"] for p in c.ps("full") if p["state"] == "running"}
+    c.apply(FULL.format(name="other", replicas=3))
+    until("another stack waits, too", lambda: states("other") == {"pending": 3})
+    assert {p["name"]: p["pid"] for p in c.ps("full") if p["state"] == "running"} == before
+    c.apply(FULL.format(name="full", replicas=11))
+    until("all run", lambda: states("full") == {"running": 11} and states("other") == {"running": 3})
+    addresses = [p["address"] for p in c.ps()]
+    assert len(set(addresses)) == 14, addresses
+
+
 def main():
     leaks, suite = Leaks(), Suite()
     with tempfile.TemporaryDirectory() as out:
@@ -95,6 +124,9 @@ def main():
                 suite.test("each is found and reached from another host", reached, c)
                 suite.test("an agent that comes after finds all of them", agent_restarts, c)
             suite.test("they go", gone, c)
+        with Cluster(sys.argv[1], hosts=("a",), images=images, controller_options=("--node-prefix", "28")) as c:
+            suite.test("a host without addresses takes no more, until it has some", exhausted, c)
+            suite.leave(c)
     suite.test("nothing is left", leaks.check, 30)
     return suite.end()
 
