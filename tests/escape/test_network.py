@@ -8,6 +8,7 @@ ask for addresses of others.
 usage: test_network.py BIN-DIR [NAME…]                                  (root)"""
 import os
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -241,28 +242,44 @@ def hardware(w):
 
 
 def arp_is_silent(w):
-    """The host answers nobody, and learns of nobody."""
+    """The host answers nobody, and learns of nobody; it would, if its end of the link spoke ARP."""
+    kind = struct.pack(">H", 0x0806) + struct.pack(">HHBBH", 1, 0x0800, 6, 4, 2)
+
     def neighbours():
         return w.a.exec("ip", "neigh").stdout.count("\n")
+
+    def ask(target):
+        w.send(frame(w.me, arp(w.me, 1, w.me["address"], target), dest=EVERYBODY, kind=0x0806))
     links = re.findall(r"^\d+: (w\w+)@\S+ <([^>]*)>", w.a.exec("ip", "-o", "link").stdout, re.MULTILINE)
     assert links and all("NOARP" in flags for _, flags in links), links
     before = neighbours()
-    ears = Ears(struct.pack(">H", 0x0806) + struct.pack(">HHBBH", 1, 0x0800, 6, 4, 2), {"me": w.me})
+    ears = Ears(kind, {"me": w.me})
     for target in (GATEWAY, w.a.address, w.b.address, "10.99.1.1", w.ally["address"], w.me["address"].rsplit(".", 1)[0] + ".0", "10.240.0.1"):
-        w.send(frame(w.me, arp(w.me, 1, w.me["address"], target), dest=EVERYBODY, kind=0x0806))
+        ask(target)
     w.send(*[frame(w.me, arp(w.me, 1, f"172.31.{i // 250}.{i % 250 + 1}", w.a.address, mac=b"\x02\0\0\0" + i.to_bytes(2, "big")), dest=EVERYBODY, kind=0x0806)
              for i in range(2000)])
     answers = ears.stop()["me"]
     assert answers == 0, f"{answers} answers"
     assert neighbours() <= before + 1, (before, neighbours())
+    link = w.a.exec("ip", "-4", "route", "show", w.me["address"]).stdout.split()[2]
+    ears = Ears(kind, {"me": w.me})
+    w.a.agent.signal(signal.SIGSTOP)  # else it is off again at once
+    try:
+        w.a.exec("ip", "link", "set", link, "arp", "on")
+        ask(GATEWAY)
+        answers = ears.stop()["me"]
+    finally:
+        w.a.agent.signal(signal.SIGCONT)
+    assert answers > 0, "without the guard it is silent, too: the test shows nothing"
+    until("the agent has put the guard back", lambda: "NOARP" in w.a.exec("ip", "-o", "link", "show", link).stdout, timeout=3)
 
 
 def version_6(w):
     advert = struct.pack(">BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
     routes = w.a.exec("ip", "-6", "route").stdout
     neighbours = w.a.exec("ip", "-6", "neigh").stdout
-    w.tried("router advertisement", None, lambda m: [frame(w.me, ipv6(advert + m, 58), dest=bytes.fromhex("333300000001"), kind=0x86dd)])
-    w.tried("IPv6 to everybody", None, lambda m: [frame(w.me, ipv6(udp(m), 17), dest=EVERYBODY, kind=0x86dd)])
+    w.tried("router advertisement", "family", lambda m: [frame(w.me, ipv6(advert + m, 58), dest=bytes.fromhex("333300000001"), kind=0x86dd)])
+    w.tried("IPv6 to everybody", "family", lambda m: [frame(w.me, ipv6(udp(m), 17), dest=EVERYBODY, kind=0x86dd)])
     w.tried("IPv6 by the gateway", "family", lambda m: [frame(w.me, ipv6(udp(m), 17, dest="2001:db8::1", source="2001:db8::2"), kind=0x86dd)])
     assert w.a.exec("ip", "-6", "route").stdout == routes and w.a.exec("ip", "-6", "neigh").stdout == neighbours
 
